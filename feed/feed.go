@@ -1,0 +1,146 @@
+// Package feed is what happened, as sealed values on one bounded stream:
+// calls, registrations, settings. It is a leaf that every package may import.
+// It starts no goroutine.
+package feed
+
+import (
+	"net/netip"
+	"time"
+)
+
+// An Event is something that happened.
+//
+//sumtype:decl
+type Event interface{ event() }
+
+// CallState is where a call is.
+type CallState uint8
+
+// The states of a call.
+const (
+	Calling CallState = iota + 1 // decided, nobody rings yet
+	Ringing
+	Talking
+	Ended
+)
+
+// String returns the state as API and events spell it.
+func (s CallState) String() string {
+	switch s {
+	case Calling:
+		return "calling"
+	case Ringing:
+		return "ringing"
+	case Talking:
+		return "talking"
+	case Ended:
+		return "ended"
+	default:
+		return "none"
+	}
+}
+
+// A Step is one step of the story of a call: a trace entry as it is kept. The
+// names of rules are those of behaviour.md; words are made by routing/explain.
+type Step struct {
+	At      time.Time `json:"at"`
+	Rule    string    `json:"rule"`
+	Number  string    `json:"number,omitempty"`
+	To      string    `json:"to,omitempty"`
+	Setting string    `json:"setting,omitempty"`
+	Value   string    `json:"value,omitempty"`
+}
+
+// A Call is one call, live or ended: what the API shows, what the journal keeps
+// and what becomes the record. A Call that was handed on is never changed:
+// who has news makes a copy.
+type Call struct {
+	ID          string     `json:"id"` // ours, in time order; used in logs, API, records
+	Domain      string     `json:"domain"`
+	CallID      string     `json:"call_id"`    // SIP Call-ID
+	CallerTag   string     `json:"caller_tag"` // From tag of the first INVITE
+	CalleeTag   string     `json:"callee_tag,omitempty"`
+	Caller      string     `json:"caller"`           // number of the caller, or the user part of From
+	CallerDev   string     `json:"caller_device"`    // authorization name
+	Called      string     `json:"called"`           // as dialled, normalised
+	Number      string     `json:"number,omitempty"` // the number that rang
+	Device      string     `json:"device,omitempty"` // the device that answered
+	State       CallState  `json:"state"`
+	Started     time.Time  `json:"started"`
+	AnsweredAt  time.Time  `json:"answered_at,omitzero"`
+	EndedAt     time.Time  `json:"ended_at,omitzero"`
+	Status      int        `json:"status,omitempty"`  // final response to the INVITE
+	Outcome     string     `json:"outcome,omitempty"` // answered, busy, no-answer, ...
+	Rule        string     `json:"rule,omitempty"`    // the rule that decided
+	Deadline    time.Time  `json:"deadline,omitzero"` // when it stops counting without a sign of life
+	CallerRoute []string   `json:"-"`
+	Story       []Step     `json:"-"`
+	CallerFlow  netip.Addr `json:"-"`
+}
+
+// CallChanged reports a call that started, rang, was answered or ended.
+type CallChanged struct{ Call *Call }
+
+// RegistrationChanged reports a binding that came, moved or went. A plain
+// refresh is not reported.
+type RegistrationChanged struct {
+	At        time.Time
+	Domain    string
+	Number    string // user part of the AOR
+	Device    string
+	Contact   string
+	What      string // added, moved, removed, expired
+	UserAgent string
+	Source    netip.AddrPort
+}
+
+// SettingChanged reports a document that was written or deleted.
+type SettingChanged struct {
+	At      time.Time
+	Domain  string
+	Kind    string
+	Name    string
+	Version uint64
+	Deleted bool
+	Actor   string
+}
+
+func (CallChanged) event()         {}
+func (RegistrationChanged) event() {}
+func (SettingChanged) event()      {}
+
+// A Stream is the one bounded stream of a daemon. Many publish, one consumer
+// (control's hub) drains it at its own pace and fans out. What does not fit is
+// dropped: the stream tells what happened, it is not the truth of anything.
+type Stream struct{ ch chan Event }
+
+// NewStream returns a stream that holds at most size events.
+func NewStream(size int) *Stream { return &Stream{ch: make(chan Event, size)} }
+
+// Publish adds ev and never waits; it reports whether there was room. A nil
+// Stream takes everything and keeps nothing.
+func (s *Stream) Publish(ev Event) bool {
+	if s == nil {
+		return true
+	}
+	select {
+	case s.ch <- ev:
+		return true
+	default:
+		return false
+	}
+}
+
+// Drain appends to dst the events that wait, at most limit, and never waits. The
+// consumer calls it on a tick, so that publishing wakes nobody.
+func (s *Stream) Drain(dst []Event, limit int) []Event {
+	for range limit {
+		select {
+		case ev := <-s.ch:
+			dst = append(dst, ev)
+		default:
+			return dst
+		}
+	}
+	return dst
+}
