@@ -1,0 +1,114 @@
+// Package routing decides what becomes of a call: a function from a view of
+// the world and a visit to a [Plan]. It is the functional core of the daemon:
+// no I/O, no clock, no randomness, no logging, no goroutines, no mutable
+// package state. What it needs comes in as an argument; what it wants done, or
+// lacks, goes out as a value.
+package routing
+
+import (
+	"time"
+
+	"bellhop/routing/ring"
+)
+
+// An Origin is where a request came from; it is proven before routing is asked
+// (behaviour.md §1, trust.md §1).
+type Origin uint8
+
+// The origins. The zero Origin is a stranger.
+const (
+	OriginStranger Origin = iota
+	OriginDevice          // digest, or an authenticated connection
+	OriginTrunk
+	OriginNode
+)
+
+// A Visit is one question to [Decide]: what becomes of a call that reaches a
+// number, the path so far, and who called.
+type Visit struct {
+	Origin Origin
+	Domain string // canonical name of the domain that is asked
+	Method string // INVITE, MESSAGE, OPTIONS, ...; only INVITE rings by a plan
+
+	// Caller is who called first: forwards along a chain do not change it.
+	Caller Caller
+
+	// Target is the user part of the Request-URI as received, unescaped;
+	// TargetHost its host as received (a domain name, an alias, or a device's
+	// contact host). Once resolved, a chain goes on by Number.
+	Target     string
+	TargetHost string
+
+	// Hops are the forwards followed so far, oldest first.
+	Hops []Hop
+	// Rung are the numbers that were rung already in this call (a number is
+	// rung at most once).
+	Rung []string
+}
+
+// A Caller is the proven origin in terms of the directory.
+type Caller struct {
+	Domain string // domain of a device; "" for others
+	Device string // authorization name
+	Number string // the line it calls from; for a trunk the calling number
+	Behind bool   // the caller's session description is behind NAT
+}
+
+// A Hop is one forward: a number, the setting that sent the call on, and where.
+type Hop struct {
+	Number string
+	To     string
+	Rule   RuleName
+}
+
+// A Decision is what to do with a call.
+//
+//sumtype:decl
+type Decision interface{ decision() }
+
+type (
+	// Reject answers with a final response.
+	Reject struct {
+		Status int
+		Reason string // reason phrase
+		Rule   RuleName
+	}
+	// Ring rings a number: the stages in order, then what Outcomes says.
+	Ring struct {
+		Number   string // the number that rings
+		Stages   []Stage
+		Outcomes Outcomes
+		RingTime time.Duration // of the number; 0: ring until ring.clock
+		Alert    string        // dnd ringer-off: value of Alert-Info, else ""
+		Queue    bool          // not an INVITE: forward to the bindings, no ring times
+	}
+)
+
+func (Reject) decision() {}
+func (Ring) decision()   {}
+
+// A Stage is a set of targets that ring together, in groups by q.
+type Stage struct {
+	Targets []ring.Target
+	Rule    RuleName
+}
+
+// Outcomes say what follows when nobody answered: the next visit, or nil for
+// the final response of ring.final.
+type Outcomes struct {
+	Busy        *Visit
+	NoAnswer    *Visit
+	Unreachable *Visit
+}
+
+// A Plan is the whole of a decision.
+type Plan struct {
+	Decision Decision
+	// Anchored says why the call cannot be proxied (architecture.md §3); ""
+	// means it is proxied. Until anchored calls exist the shell answers 501
+	// with these words.
+	Anchored RuleName
+	// Hops are the forwards that led here, oldest first: Diversion (RFC 5806)
+	// and History-Info (RFC 7044) are written from them, and the caller gets 181.
+	Hops []Hop
+}
