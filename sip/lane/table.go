@@ -1,0 +1,111 @@
+package lane
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// shards is how many locks a table has; a power of two.
+const shards = 64
+
+// A Table finds the lane of a call by its Call-ID. It is safe for use by many
+// goroutines. Make one with [NewTable].
+type Table struct {
+	pool   *Pool
+	step   func(*Lane, Event)
+	seed   maphash.Seed // a stranger chooses Call-IDs, but not their shards
+	shards [shards]shard
+}
+
+type shard struct {
+	table *Table
+	wheel *wheel
+
+	mu    sync.Mutex // guards lanes
+	lanes map[string]*Lane
+}
+
+// NewTable returns an empty table whose lanes run in pool; their steps are
+// calls of step.
+func NewTable(pool *Pool, step func(*Lane, Event)) *Table {
+	t := &Table{pool: pool, step: step, seed: maphash.MakeSeed()}
+	for i := range t.shards {
+		t.shards[i].table = t
+		t.shards[i].wheel = &pool.clock.wheels[i%wheels]
+		t.shards[i].lanes = make(map[string]*Lane)
+	}
+	return t
+}
+
+// Get returns the open lane of callID, nil when there is none.
+func (t *Table) Get(callID []byte) *Lane {
+	s := t.shard(callID)
+	s.mu.Lock()
+	l := s.lanes[string(callID)]
+	s.mu.Unlock()
+	return l
+}
+
+// GetOrNew returns the open lane of callID; when there is none it makes one and
+// reports it as fresh. The only error is [ErrFull], when [PoolOptions].MaxLanes
+// are open.
+func (t *Table) GetOrNew(callID []byte) (l *Lane, fresh bool, err error) {
+	s := t.shard(callID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l = s.lanes[string(callID)]; l != nil {
+		return l, false, nil
+	}
+	if t.pool.open.Add(1) > int64(t.pool.opts.MaxLanes) {
+		t.pool.open.Add(-1)
+		return nil, false, t.pool.refuse()
+	}
+	l = &Lane{shard: s, wheel: s.wheel, callID: string(callID)}
+	s.lanes[l.callID] = l
+	return l, true, nil
+}
+
+// Len is how many lanes are open in the table.
+func (t *Table) Len() int {
+	n := 0
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		n += len(s.lanes)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// All calls f with each open lane until f returns false. Lanes that open or
+// close meanwhile may be missed. No lock is held while f runs.
+func (t *Table) All(f func(*Lane) bool) {
+	var ls []*Lane
+	for i := range t.shards {
+		s := &t.shards[i]
+		ls = ls[:0]
+		s.mu.Lock()
+		for _, l := range s.lanes {
+			ls = append(ls, l)
+		}
+		s.mu.Unlock()
+		for _, l := range ls {
+			if !f(l) {
+				return
+			}
+		}
+	}
+}
+
+func (t *Table) shard(callID []byte) *shard {
+	return &t.shards[maphash.Bytes(t.seed, callID)%shards]
+}
+
+// forget is called once, by the end of l, with l.mu held: whoever finds l
+// closed no longer finds it here.
+func (s *shard) forget(l *Lane) {
+	s.mu.Lock()
+	delete(s.lanes, l.callID)
+	s.mu.Unlock()
+	s.table.pool.open.Add(-1)
+}
