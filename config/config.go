@@ -1,0 +1,146 @@
+// Package config reads the configuration of a node: strict decoding of a YAML
+// file over defaults, then validation, with all faults at once, each with its
+// line and path. A Config that [Load] returned is valid and never changes; a
+// reload makes a new one and [Diff] says what of it can be applied at once.
+//
+// The file configures the node only: listeners, stores, keys, limits, timers
+// and the log. All that has a domain is in SQL and is changed by the API.
+// Nothing is in both.
+//
+// The package starts no goroutine and opens nothing but the files it is given.
+package config
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Config is the whole configuration of a node. In the tags, change says what a
+// reload does with a key: "reload" is applied at once, "restart" waits.
+type Config struct {
+	Node         string   `yaml:"node" change:"restart" doc:"Name of this node in tokens, records and the log; letters, digits and '-', at most 16."`
+	SIP          SIP      `yaml:"sip"`
+	HTTPS        HTTPS    `yaml:"https"`
+	Metrics      Metrics  `yaml:"metrics"`
+	Store        Store    `yaml:"store"`
+	Keys         Keys     `yaml:"keys"`
+	Limits       Limits   `yaml:"limits"`
+	Timers       Timers   `yaml:"timers"`
+	Log          Log      `yaml:"log"`
+	DrainTimeout Duration `yaml:"drain_timeout" change:"reload" doc:"How long a stop waits for calls that need this process. Proxied calls live on without it."`
+}
+
+// SIP configures signalling.
+type SIP struct {
+	Listeners   []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one."`
+	Readers     int        `yaml:"readers" change:"restart" doc:"Sockets and reader threads of each UDP listener; 0: one a core."`
+	ReadBuffer  Size       `yaml:"read_buffer" change:"restart" doc:"Kernel receive buffer of each UDP socket."`
+	WriteBuffer Size       `yaml:"write_buffer" change:"restart" doc:"Kernel send buffer of each UDP socket."`
+}
+
+// A Listener is one address that SIP is spoken on.
+type Listener struct {
+	Bind      netip.AddrPort `yaml:"bind" doc:"Address and port to listen on."`
+	Advertise netip.AddrPort `yaml:"advertise" doc:"Address and port written into Via, Record-Route and Contact; needed behind 1:1 NAT and when bind is a wildcard. Default: bind."`
+	Transport Transport      `yaml:"transport" doc:"'udp'. TCP, TLS and WebSocket are not built yet."`
+	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses."`
+}
+
+// HTTPS configures the listener of the control API.
+type HTTPS struct {
+	Bind  netip.AddrPort `yaml:"bind" change:"restart" doc:"Address and port of the control API."`
+	Cert  string         `yaml:"cert" change:"reload" doc:"File with the certificate chain (PEM). A reload reads it again."`
+	Key   string         `yaml:"key" change:"reload" doc:"File with the private key (PEM). A reload reads it again."`
+	Plain bool           `yaml:"plain" change:"restart" doc:"Speak HTTP without TLS; only on a loopback address, behind a proxy of yours."`
+}
+
+// Metrics configures the listener for health and metrics.
+type Metrics struct {
+	Bind netip.AddrPort `yaml:"bind" change:"restart" doc:"Address and port for /healthz, /readyz and /metrics without sign-in. Not set: they are on the API's listener, /metrics behind a token."`
+}
+
+// Store configures where state is kept.
+type Store struct {
+	Dir string `yaml:"dir" change:"restart" doc:"Folder of the SQLite file and the call journal; made with mode 0700 when missing."`
+}
+
+// Keys configures the key ring.
+type Keys struct {
+	Dir string `yaml:"dir" change:"restart" doc:"Folder of the key ring, files with mode 0600. Default: 'keys' in store.dir."`
+}
+
+// Limits bound what the node takes on.
+type Limits struct {
+	Calls int `yaml:"calls" change:"restart" doc:"Calls and other transactions at once; more are refused with 503."`
+}
+
+// Timers are the times of the protocol that may be set.
+type Timers struct {
+	T1         Duration `yaml:"t1" change:"restart" doc:"RFC 3261 §17.1.1.1: estimate of the round trip."`
+	T2         Duration `yaml:"t2" change:"restart" doc:"RFC 3261 §17.1.2.1: longest interval between retransmissions."`
+	T4         Duration `yaml:"t4" change:"restart" doc:"RFC 3261 §17.1.2.2: how long a message stays in the network."`
+	TimerC     Duration `yaml:"timer_c" change:"restart" doc:"RFC 3261 §16.6 step 11: how long a branch may ring in all; over 3m."`
+	MinExpires Duration `yaml:"min_expires" change:"restart" doc:"RFC 3261 §10.2.8: a registration for less gets 423."`
+	MaxExpires Duration `yaml:"max_expires" change:"restart" doc:"A registration for more is granted this."`
+}
+
+// Log configures the log.
+type Log struct {
+	Level  slog.Level `yaml:"level" change:"reload" doc:"'debug', 'info', 'warn' or 'error'."`
+	Format LogFormat  `yaml:"format" change:"restart" doc:"'json' or 'text'."`
+}
+
+// Transport names a SIP transport.
+type Transport string
+
+// UDP is the transport that is built.
+const UDP Transport = "udp"
+
+// Network says who can send to a listener.
+type Network string
+
+// The networks.
+const (
+	Public  Network = "public"
+	Private Network = "private"
+)
+
+// LogFormat is how log lines look.
+type LogFormat string
+
+// The formats.
+const (
+	JSON LogFormat = "json"
+	Text LogFormat = "text"
+)
+
+// Default returns the configuration of an empty file. It is not complete:
+// https.cert and https.key have no default.
+func Default() *Config {
+	return &Config{
+		Node: "bellhop",
+		SIP: SIP{
+			ReadBuffer:  4 << 20,
+			WriteBuffer: 4 << 20,
+		},
+		HTTPS: HTTPS{Bind: netip.MustParseAddrPort("127.0.0.1:8443")},
+		Store: Store{Dir: "/var/lib/bellhop"},
+		Limits: Limits{
+			Calls: 20_000,
+		},
+		Timers: Timers{
+			T1:         Duration(500 * time.Millisecond),
+			T2:         Duration(4 * time.Second),
+			T4:         Duration(5 * time.Second),
+			TimerC:     Duration(3*time.Minute + time.Second),
+			MinExpires: Duration(time.Minute),
+			MaxExpires: Duration(time.Hour),
+		},
+		Log:          Log{Level: slog.LevelInfo, Format: JSON},
+		DrainTimeout: Duration(time.Minute),
+	}
+}
+
+// DefaultListener returns what a listener has that the file says nothing of.
+func DefaultListener() Listener { return Listener{Transport: UDP, Network: Public} }

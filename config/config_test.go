@@ -1,0 +1,321 @@
+package config_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"bellhop/config"
+)
+
+const tls = "https: {cert: c.pem, key: k.pem}\n"
+
+func noEnv(string) (string, bool) { return "", false }
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text string
+		env        map[string]string
+		want       func(c *config.Config)
+	}{
+		{"only what has no default", tls, nil, func(*config.Config) {}},
+		{"a section of comments only", tls + "log:\n  # level: debug\n", nil, func(*config.Config) {}},
+		{"a listener", tls + "sip:\n  listeners:\n  - bind: 10.0.0.1:5060\n    network: private\n", nil, func(c *config.Config) {
+			ap := netip.MustParseAddrPort("10.0.0.1:5060")
+			c.SIP.Listeners = []config.Listener{{Bind: ap, Advertise: ap, Transport: config.UDP, Network: config.Private}}
+		}},
+		{"behind 1:1 NAT", tls + "sip: {listeners: [{bind: '0.0.0.0:5060', advertise: '192.0.2.7:5060'}]}\n", nil, func(c *config.Config) {
+			c.SIP.Listeners = []config.Listener{{
+				Bind: netip.MustParseAddrPort("0.0.0.0:5060"), Advertise: netip.MustParseAddrPort("192.0.2.7:5060"),
+				Transport: config.UDP, Network: config.Public,
+			}}
+		}},
+		{"sizes and durations", tls + "sip: {read_buffer: 64KiB, write_buffer: 1048576}\ndrain_timeout: 1m30s\n", nil, func(c *config.Config) {
+			c.SIP.ReadBuffer, c.SIP.WriteBuffer = 64<<10, 1<<20
+			c.DrainTimeout = config.Duration(90 * time.Second)
+		}},
+		{"from the environment", tls + "node: node-${N}\nlimits: {calls: '${CALLS}'}\n", map[string]string{"N": "7", "CALLS": "12"}, func(c *config.Config) {
+			c.Node, c.Limits.Calls = "node-7", 12
+		}},
+		{"log", tls + "log: {level: debug, format: text}\n", nil, func(c *config.Config) {
+			c.Log = config.Log{Level: slog.LevelDebug, Format: config.Text}
+		}},
+		{"keys of their own", tls + "store: {dir: /srv/b}\nkeys: {dir: /etc/b}\n", nil, func(c *config.Config) {
+			c.Store.Dir, c.Keys.Dir = "/srv/b", "/etc/b"
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := config.Parse("b.yaml", []byte(tt.text), func(n string) (string, bool) { v, ok := tt.env[n]; return v, ok })
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := config.Parse("b.yaml", []byte(tls), noEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.want(want)
+			if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+				t.Errorf("Parse: -want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestParseReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text string
+		want       []string // each "line: path: start of message"
+	}{
+		{"empty file", "", []string{"0: https.cert: missing", "0: https.key: missing"}},
+		{"many at once", strings.Join([]string{
+			"node: a name",       // 1
+			"sip:",               // 2
+			"  listeners:",       // 3
+			"  - bind: here",     // 4
+			"    transport: tls", // 5
+			"  - network: lan",   // 6
+			"  read-buffer: 1MiB",
+			"https:",               // 8
+			"  bind: 0.0.0.0:8443", // 9
+			"  plain: true",        // 10
+			"timers: {t1: 9s, timer_c: 3m}",
+			"limits:",            // 12
+			"  calls: many",      // 13
+			"drain_timeout: -1s", // 14
+			"colour: red",        // 15
+		}, "\n"), []string{
+			"1: node: \"a name\" is no name",
+			"4: sip.listeners[0].bind: \"here\" is no address and port",
+			"5: sip.listeners[0].transport: transport tls is not built yet",
+			"6: sip.listeners[1].network: \"lan\" is neither",
+			"6: sip.listeners[1].bind: missing",
+			"7: sip.read-buffer: no such key; did you mean read_buffer?",
+			"10: https.plain: 0.0.0.0:8443 is no loopback address",
+			"11: timers.t1: 9s is not between",
+			"11: timers.t2: 4s is below t1",
+			"11: timers.timer_c: 3m is not over 3m",
+			"13: limits.calls: \"many\" is no whole number",
+			"14: drain_timeout: -1s is not between",
+			"15: colour: no such key; known here:",
+		}},
+		{"wrong shapes", tls + "sip: [1]\nlog: 7\nnode: {a: b}\nstore:\n  dir: [x]\n", []string{
+			"2: sip: is a list; want a mapping", "3: log: is a single value; want a mapping",
+			"4: node: is a mapping; want a single value", "6: store.dir: is a list; want a single value",
+		}},
+		{"list wanted", tls + "sip: {listeners: 5060}\n", []string{"2: sip.listeners: is a single value; want a list"}},
+		{"no value", tls + "node:\n", []string{"2: node: has no value"}},
+		{"twice", tls + "node: a\nnode: b\n", []string{"3: node: already set in line 2"}},
+		{"no yaml", "a: [\n", []string{"1: "}},
+		{"a list at the top", "- a\n", []string{"1: : is a list; want a mapping"}},
+		{"two documents", tls + "---\n" + tls, []string{"3: : a second YAML document"}},
+		{"anchors", tls + "node: &a x\nstore: {dir: *a}\n", []string{"2: node: anchors", "3: store.dir: anchors"}},
+		{"not in the environment", tls + "node: ${NODE}\n", []string{"2: node: ${NODE} is not in the environment"}},
+		{"unclosed", tls + "node: a${NODE\n", []string{"2: node: ${NODE has no }"}},
+		{"wildcard needs advertise", tls + "sip: {listeners: [{bind: '[::]:5060'}]}\n", []string{"2: sip.listeners[0].advertise: missing"}},
+		{"families differ", tls + "sip: {listeners: [{bind: '[::]:5060', advertise: '192.0.2.1:5060'}]}\n", []string{"2: sip.listeners[0].advertise: 192.0.2.1:5060 is of another"}},
+		{"one address twice", tls + "sip: {listeners: [{bind: '127.0.0.1:5060'}, {bind: '127.0.0.1:5060'}]}\n", []string{"2: sip.listeners[1].bind: 127.0.0.1:5060 is taken by sip.listeners[0]"}},
+		{"no listener", tls + "sip: {listeners: []}\n", []string{"2: sip.listeners: is empty"}},
+		{"metrics on the API's port", tls + "metrics: {bind: '127.0.0.1:8443'}\n", []string{"2: metrics.bind: 127.0.0.1:8443 is taken"}},
+		{"plain beside a certificate", "https: {plain: true, cert: a}\n", []string{"1: https.plain: set beside"}},
+		{"too deep", tls + strings.Repeat("[\n", 30), []string{"22: : over 20 brackets open"}},
+		{"too wide", tls + strings.Repeat("- ", 501), []string{"2: : a line of over 1000 bytes"}},
+		{"too long", strings.Repeat("#\n", 32<<10) + "\n", []string{"0: : longer than 64KiB"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse("b.yaml", []byte(tt.text), noEnv)
+			e, ok := errors.AsType[*config.Error](err)
+			if !ok {
+				t.Fatalf("Parse = %v, want faults", err)
+			}
+			var got []string
+			for _, f := range e.Faults {
+				got = append(got, fmt.Sprintf("%d: %s: %s", f.Line, f.Path, f.Message))
+			}
+			if len(got) != len(tt.want) {
+				t.Fatalf("Parse reports\n%s\nwant %d faults", strings.Join(got, "\n"), len(tt.want))
+			}
+			for i, want := range tt.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("fault %d = %q, want %q", i, got[i], want)
+				}
+			}
+		})
+	}
+}
+
+func TestErrorNamesFileLineAndPath(t *testing.T) {
+	t.Parallel()
+	_, err := config.Parse("b.yaml", []byte(tls+"drain_timeout: 2h\n"), noEnv)
+	want := "b.yaml:2: drain_timeout: 2h is not between 0s and 1h"
+	if err == nil || err.Error() != want {
+		t.Errorf("error = %q, want %q", err, want)
+	}
+}
+
+func TestLoadResolvesPaths(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "b.yaml")
+	if err := os.WriteFile(path, []byte(tls+"store: {dir: state}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path, noEnv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{c.HTTPS.Cert, c.HTTPS.Key, c.Store.Dir, c.Keys.Dir}
+	want := []string{filepath.Join(dir, "c.pem"), filepath.Join(dir, "k.pem"), filepath.Join(dir, "state"), filepath.Join(dir, "state", "keys")}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("paths: -want +got\n%s", diff)
+	}
+	if _, err := config.Load(filepath.Join(dir, "none.yaml"), noEnv); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Load of no file = %v", err)
+	}
+}
+
+func TestDiff(t *testing.T) {
+	t.Parallel()
+	parse := func(text string) *config.Config {
+		c, err := config.Parse("b.yaml", []byte(tls+text), noEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	tests := []struct {
+		name, text string
+		want       config.Changes
+	}{
+		{"nothing", "", config.Changes{Applied: []string{}, Waiting: []string{}}},
+		{"applied", "log: {level: debug}\ndrain_timeout: 5s\n", config.Changes{Applied: []string{"log.level", "drain_timeout"}, Waiting: []string{}}},
+		{"waiting", "sip: {listeners: [{bind: '127.0.0.1:5080'}]}\n", config.Changes{Applied: []string{}, Waiting: []string{"sip.listeners"}}},
+		{"both", "log: {level: warn, format: text}\n", config.Changes{Applied: []string{"log.level"}, Waiting: []string{"log.format"}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(tt.want, config.Diff(parse(""), parse(tt.text))); diff != "" {
+				t.Errorf("Diff: -want +got\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestReferenceIsComplete(t *testing.T) {
+	t.Parallel()
+	for _, k := range config.Reference() {
+		if k.Doc == "" || (k.Change != "reload" && k.Change != "restart") {
+			t.Errorf("%s: doc %q, change %q", k.Path, k.Doc, k.Change)
+		}
+	}
+}
+
+func TestValidateByHand(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	err := c.Validate()
+	if err == nil || !strings.Contains(err.Error(), "https.cert: missing") {
+		t.Errorf("Validate = %v", err)
+	}
+	c.HTTPS.Plain = true
+	if err := c.Validate(); err != nil {
+		t.Errorf("Validate = %v", err)
+	}
+}
+
+func TestAdminToken(t *testing.T) {
+	t.Parallel()
+	token := strings.Repeat("0123456789", 4)
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(token+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name string
+		env  map[string]string
+		want string
+		bad  string
+	}{
+		{name: "none"},
+		{name: "direct", env: map[string]string{"BELLHOP_ADMIN_TOKEN": token}, want: token},
+		{name: "by file", env: map[string]string{"BELLHOP_ADMIN_TOKEN_FILE": file}, want: token},
+		{name: "short", env: map[string]string{"BELLHOP_ADMIN_TOKEN": "secret"}, bad: "has 6 characters"},
+		{name: "empty", env: map[string]string{"BELLHOP_ADMIN_TOKEN": ""}, bad: "has 0 characters"},
+		{name: "both", env: map[string]string{"BELLHOP_ADMIN_TOKEN": token, "BELLHOP_ADMIN_TOKEN_FILE": file}, bad: "choose one"},
+		{name: "no file", env: map[string]string{"BELLHOP_ADMIN_TOKEN_FILE": file + "x"}, bad: "no such file"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := config.AdminToken(func(n string) (string, bool) { v, ok := tt.env[n]; return v, ok })
+			if tt.bad != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.bad) || strings.Contains(err.Error(), "secret") {
+					t.Errorf("AdminToken = %v, want %q", err, tt.bad)
+				}
+				return
+			}
+			if err != nil || got.Reveal() != tt.want {
+				t.Errorf("AdminToken = %q, %v, want %q", got.Reveal(), err, tt.want)
+			}
+		})
+	}
+}
+
+func TestSecretsDoNotShow(t *testing.T) {
+	t.Parallel()
+	s := config.NewSecret("hunter2")
+	js, err := json.Marshal(map[string]any{"a": s, "b": &s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", s)
+	all := fmt.Sprintf("%v %+v %#v %s %q", s, struct{ S config.Secret }{s}, s, s, s) + string(js) + log.String()
+	if strings.Contains(all, "hunter2") {
+		t.Errorf("a secret shows itself: %s", all)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add(tls)
+	f.Add(tls + "sip:\n  listeners:\n  - {bind: '10.0.0.1:5060', network: private}\n  read_buffer: 64KiB\n")
+	f.Add("a: &x [*x, !!int 7, <<: {b: |\n  c\n}]\n---\n")
+	f.Add(tls + "node: ${HOME}\ntimers: {t1: 1s}\nlog: # none\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c, err := config.Parse("f.yaml", []byte(text), func(string) (string, bool) { return "x", true })
+		if err != nil {
+			e, ok := errors.AsType[*config.Error](err)
+			if !ok || len(e.Faults) == 0 || c != nil {
+				t.Fatalf("Parse = %v, %T %v", c, err, err)
+			}
+			return
+		}
+		// What Parse returns is valid, and reading it again changes nothing.
+		if err := c.Validate(); err != nil {
+			t.Fatalf("Validate of what Parse took: %v", err)
+		}
+		again, err := config.Parse("f.yaml", []byte(text), func(string) (string, bool) { return "x", true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ch := config.Diff(c, again); len(ch.Applied)+len(ch.Waiting) > 0 {
+			t.Fatalf("Diff of the same file: %v", ch)
+		}
+	})
+}

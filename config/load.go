@@ -1,0 +1,198 @@
+package config
+
+import (
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+)
+
+// The parser's time and memory grow with the square of how deep a text nests,
+// so what no configuration needs is refused before it is parsed.
+const (
+	maxFile  = 64 << 10 // bytes
+	maxLine  = 1000     // bytes
+	maxDepth = 20       // of brackets
+)
+
+// A Lookup finds a variable of the environment, as [os.LookupEnv] does.
+type Lookup func(name string) (value string, ok bool)
+
+// Load reads the file at path. Relative paths in it are relative to its
+// folder. The error is an [*Error] when the file could be read.
+func Load(path string, env Lookup) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	c, err := Parse(path, text, env)
+	if err != nil {
+		return nil, err
+	}
+	c.resolve(filepath.Dir(path))
+	return c, nil
+}
+
+// Parse reads text, the content of the file name, completes and validates it.
+// It opens nothing. The error is an [*Error].
+func Parse(name string, text []byte, env Lookup) (*Config, error) {
+	d := decoder{lookup: env, lines: make(map[string]int)}
+	c := Default()
+	if !d.bounded(text) || !d.file(text, c) {
+		return nil, failed(name, d.faults)
+	}
+	bad := make(map[string]bool)
+	for _, f := range d.faults {
+		bad[f.Path] = true
+	}
+	c.complete()
+	c.validate(func(path, format string, args ...any) {
+		if !bad[path] { // what could not be read is reported once
+			d.fault(path, d.line(path), format, args...)
+		}
+	})
+	if err := failed(name, d.faults); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Validate checks a configuration that was made by hand and fills in what
+// follows from the rest. The error is an [*Error].
+func (c *Config) Validate() error {
+	var faults []Fault
+	c.complete()
+	c.validate(func(path, format string, args ...any) {
+		faults = append(faults, Fault{Path: path, Message: fmt.Sprintf(format, args...)})
+	})
+	return failed("config", faults)
+}
+
+// complete fills in the defaults that depend on other keys.
+func (c *Config) complete() {
+	if c.SIP.Listeners == nil {
+		l := DefaultListener()
+		l.Bind = netip.MustParseAddrPort("127.0.0.1:5060")
+		c.SIP.Listeners = []Listener{l}
+	}
+	for i := range c.SIP.Listeners {
+		if l := &c.SIP.Listeners[i]; !l.Advertise.IsValid() && !l.Bind.Addr().IsUnspecified() {
+			l.Advertise = l.Bind
+		}
+	}
+	if c.Keys.Dir == "" && c.Store.Dir != "" {
+		c.Keys.Dir = filepath.Join(c.Store.Dir, "keys")
+	}
+}
+
+// resolve makes relative paths absolute or relative to the working folder.
+func (c *Config) resolve(dir string) {
+	for _, p := range []*string{&c.HTTPS.Cert, &c.HTTPS.Key, &c.Store.Dir, &c.Keys.Dir} {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
+
+// validate reports what is wrong with values that can be read.
+func (c *Config) validate(fault func(path, format string, args ...any)) {
+	if !regexp.MustCompile(`^[A-Za-z0-9-]{1,16}$`).MatchString(c.Node) {
+		fault("node", "%q is no name of 1 to 16 letters, digits and '-'", c.Node)
+	}
+	c.SIP.validate(fault)
+	c.HTTPS.validate(fault)
+	if c.Metrics.Bind.IsValid() && c.Metrics.Bind == c.HTTPS.Bind && c.Metrics.Bind.Port() != 0 {
+		fault("metrics.bind", "%s is taken by https.bind", c.Metrics.Bind)
+	}
+	if c.Store.Dir == "" {
+		fault("store.dir", "missing")
+	}
+	if n := c.Limits.Calls; n < 1 || n > 1_000_000 {
+		fault("limits.calls", "%d is not between 1 and 1000000", n)
+	}
+	c.Timers.validate(fault)
+	between(fault, "drain_timeout", c.DrainTimeout, 0, time.Hour)
+}
+
+func (s SIP) validate(fault func(path, format string, args ...any)) {
+	if len(s.Listeners) == 0 {
+		fault("sip.listeners", "is empty; nobody could call")
+	}
+	bound := make(map[netip.AddrPort]int)
+	for i, l := range s.Listeners {
+		path := fmt.Sprintf("sip.listeners[%d]", i)
+		if !l.Bind.IsValid() {
+			fault(path+".bind", "missing")
+			continue
+		}
+		if first, taken := bound[l.Bind]; taken && l.Bind.Port() != 0 {
+			fault(path+".bind", "%s is taken by sip.listeners[%d]", l.Bind, first)
+		}
+		bound[l.Bind] = i
+		switch {
+		case !l.Advertise.IsValid():
+			fault(path+".advertise", "missing; %s cannot be reached by that name", l.Bind)
+		case l.Advertise.Addr().IsUnspecified():
+			fault(path+".advertise", "%s cannot be reached", l.Advertise)
+		case l.Advertise.Addr().Unmap().Is4() != l.Bind.Addr().Unmap().Is4():
+			fault(path+".advertise", "%s is of another address family than bind %s", l.Advertise, l.Bind)
+		}
+	}
+	if s.Readers < 0 || s.Readers > 64 {
+		fault("sip.readers", "%d is not between 0 and 64", s.Readers)
+	}
+	for path, size := range map[string]Size{"sip.read_buffer": s.ReadBuffer, "sip.write_buffer": s.WriteBuffer} {
+		if size < 64<<10 {
+			fault(path, "%s is below 64KiB", size)
+		}
+	}
+}
+
+func (h HTTPS) validate(fault func(path, format string, args ...any)) {
+	if !h.Bind.IsValid() {
+		fault("https.bind", "missing")
+	}
+	switch {
+	case h.Plain && h.Bind.IsValid() && !h.Bind.Addr().IsLoopback():
+		fault("https.plain", "%s is no loopback address: passwords would travel in the clear", h.Bind)
+	case h.Plain && (h.Cert != "" || h.Key != ""):
+		fault("https.plain", "set beside cert or key; choose one")
+	case !h.Plain && h.Cert == "":
+		fault("https.cert", "missing (or plain: true on a loopback address)")
+	}
+	if !h.Plain && h.Key == "" {
+		fault("https.key", "missing")
+	}
+}
+
+func (t Timers) validate(fault func(path, format string, args ...any)) {
+	between(fault, "timers.t1", t.T1, 100*time.Millisecond, 2*time.Second)
+	between(fault, "timers.t2", t.T2, time.Second, 16*time.Second)
+	between(fault, "timers.t4", t.T4, time.Second, 20*time.Second)
+	if t.T2 < t.T1 {
+		fault("timers.t2", "%s is below t1 (%s)", t.T2, t.T1)
+	}
+	// RFC 3261 §16.6 step 11: Timer C MUST be larger than 3 minutes.
+	if d := time.Duration(t.TimerC); d <= 3*time.Minute || d > time.Hour {
+		fault("timers.timer_c", "%s is not over 3m and at most 1h", t.TimerC)
+	}
+	between(fault, "timers.min_expires", t.MinExpires, time.Second, time.Hour) // RFC 3261 §10.3 step 6: no 423 for an hour
+	between(fault, "timers.max_expires", t.MaxExpires, time.Minute, 24*time.Hour)
+	if t.MaxExpires < t.MinExpires {
+		fault("timers.max_expires", "%s is below min_expires (%s)", t.MaxExpires, t.MinExpires)
+	}
+}
+
+func between(fault func(path, format string, args ...any), path string, d Duration, low, high time.Duration) {
+	if v := time.Duration(d); v < low || v > high {
+		fault(path, "%s is not between %s and %s", d, Duration(low), Duration(high))
+	}
+}
