@@ -1,0 +1,356 @@
+package wire
+
+import "bytes"
+
+// Parse reads b, which the message then borrows. Its error is nil or a
+// *[ParseError]. After an error what could be read stays readable: see
+// [Message.Answerable].
+//
+// b is one datagram or one frame. Empty lines before the start line are passed
+// over, so are bytes behind the body that Content-Length announces (RFC 3261
+// §18.3). A line may end in LF alone; CR without LF, and NUL that no backslash
+// quotes, are refused, since others may read the message differently.
+func (m *Message) Parse(b []byte) error {
+	lines := m.lines[:0]
+	*m = Message{maxForwards: -1, contentLength: -1}
+	m.lines = lines
+	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') { // RFC 3261 §7.5
+		b = b[1:]
+	}
+	if len(b) > MaxMessage {
+		m.fail(513, "Message Too Large")
+		b = b[:MaxMessage]
+	}
+	m.b = b
+	pos := m.parseStart()
+	m.startEnd = uint16(pos)
+	m.parseLines(pos)
+	m.parseFields()
+	m.frame()
+	if m.err != nil {
+		return m.err
+	}
+	return nil
+}
+
+// fail notes the first thing that is wrong.
+func (m *Message) fail(status int, reason string) {
+	if m.err == nil {
+		m.err = &ParseError{Status: status, Reason: reason}
+	}
+}
+
+// parseStart reads the start line and returns where the next line begins.
+func (m *Message) parseStart() (next int) {
+	text, next := m.b, len(m.b)
+	if i := bytes.IndexByte(m.b, '\n'); i >= 0 {
+		next = i + 1
+		text = m.b[:i]
+		if i > 0 && text[i-1] == '\r' {
+			text = text[:i-1]
+		}
+	}
+	if len(text) >= 4 && fold(text[:4], "SIP/") {
+		m.parseStatusLine(text)
+	} else {
+		m.request = true
+		m.parseRequestLine(text)
+	}
+	return next
+}
+
+// parseRequestLine reads method SP Request-URI SP SIP-Version (RFC 3261 §7.1).
+// One blank each: RFC 4475 §3.1.2.8 to §3.1.2.10.
+func (m *Message) parseRequestLine(text []byte) {
+	i := skip(text, 0, clsToken)
+	m.methodText = span(0, i)
+	m.method = ParseMethod(text[:i])
+	if i == 0 || i == len(text) || text[i] != ' ' {
+		m.fail(400, "Malformed Request-Line")
+		return
+	}
+	i++
+	size := bytes.IndexByte(text[i:], ' ')
+	if size < 0 {
+		m.fail(400, "Malformed Request-Line")
+		return
+	}
+	m.uri = span(i, i+size)
+	uri := m.uri.of(text)
+	m.checkVersion(text[i+size+1:])
+	if size > MaxRequestURI {
+		m.fail(414, "Request-URI Too Long")
+		return
+	}
+	u, ok := ParseURI(uri)
+	if !ok || len(u.Host) > 0 && len(u.Headers) > 0 { // RFC 4475 §3.1.2.11
+		m.fail(400, "Malformed Request-URI")
+	}
+}
+
+// checkVersion refuses all versions but SIP/2.0 (RFC 3261 §7.1).
+func (m *Message) checkVersion(b []byte) {
+	if fold(b, "SIP/2.0") {
+		return
+	}
+	if len(b) > 4 && fold(b[:4], "SIP/") {
+		i := skip(b, 4, clsDigit)
+		if i > 4 && i+1 < len(b) && b[i] == '.' && skip(b, i+1, clsDigit) == len(b) {
+			m.fail(505, "Version Not Supported")
+			return
+		}
+	}
+	m.fail(400, "Malformed Request-Line")
+}
+
+// parseStatusLine reads SIP-Version SP Status-Code SP Reason-Phrase. The
+// second blank may be missing with the phrase.
+func (m *Message) parseStatusLine(text []byte) {
+	i := bytes.IndexByte(text, ' ')
+	if i < 0 {
+		m.fail(400, "Malformed Status-Line")
+		return
+	}
+	m.checkVersion(text[:i])
+	i++
+	end := skip(text, i, clsDigit)
+	n, _, _ := number(text[i:end])
+	if end != i+3 || n < 100 || n > 699 || end < len(text) && text[end] != ' ' {
+		m.fail(400, "Malformed Status-Line") // RFC 4475 §3.1.2.19
+		return
+	}
+	m.status = int(n)
+	m.reason = span(min(end+1, len(text)), len(text))
+}
+
+// parseLines indexes the header lines from pos on.
+func (m *Message) parseLines(pos int) {
+	b := m.b
+	var last [fieldCount]uint8
+	ends := 0 // CRs that belong to line ends
+	if pos >= 2 && b[pos-2] == '\r' {
+		ends++
+	}
+	for {
+		if pos >= len(b) {
+			m.fail(400, "Header Without End")
+			m.headEnd = uint16(len(b))
+			break
+		}
+		if b[pos] == '\n' {
+			m.headEnd = uint16(pos + 1)
+			break
+		}
+		if b[pos] == '\r' && pos+1 < len(b) && b[pos+1] == '\n' {
+			ends++
+			m.headEnd = uint16(pos + 2)
+			break
+		}
+		start := pos
+		pos = skip(b, pos, clsToken)
+		ln := line{start: uint16(start), nameLen: uint16(pos - start)}
+		for pos < len(b) && (b[pos] == ' ' || b[pos] == '\t') {
+			pos++
+		}
+		good := ln.nameLen > 0 && pos < len(b) && b[pos] == ':'
+		if good {
+			pos++
+		}
+		value := pos
+		for { // a line, and those that continue it (RFC 3261 §7.3.1)
+			i := bytes.IndexByte(b[pos:], '\n')
+			if i < 0 {
+				pos = len(b)
+				break
+			}
+			pos += i + 1
+			if pos >= 2 && b[pos-2] == '\r' {
+				ends++
+			}
+			if pos == len(b) || b[pos] != ' ' && b[pos] != '\t' {
+				break
+			}
+		}
+		if !good {
+			m.fail(400, "Malformed Header Line")
+			continue
+		}
+		if len(m.lines) == MaxLines {
+			m.fail(400, "Too Many Header Lines")
+			continue
+		}
+		end := pos
+		for end > value && class[b[end-1]]&clsBlank != 0 {
+			end--
+		}
+		for value < end && class[b[value]]&clsBlank != 0 {
+			value++
+		}
+		ln.end, ln.value, ln.valueEnd = uint16(pos), uint16(value), uint16(end)
+		f := ParseField(b[start : start+int(ln.nameLen)])
+		ln.field = f
+		m.lines = append(m.lines, ln)
+		n := uint8(len(m.lines))
+		if last[f] == 0 {
+			m.first[f] = n
+		} else {
+			m.lines[last[f]-1].next = n
+		}
+		last[f] = n
+	}
+	m.checkControls(ends)
+}
+
+// checkControls refuses, in the header, CRs outside line ends and NULs that
+// are not quoted by a backslash (which RFC 4475 §3.1.1.2 has).
+func (m *Message) checkControls(ends int) {
+	head := m.b[:m.headEnd]
+	if bytes.Count(head, []byte{'\r'}) != ends {
+		m.fail(400, "CR Without LF")
+	}
+	for i := bytes.IndexByte(head, 0); i >= 0; {
+		if i == 0 || head[i-1] != '\\' {
+			m.fail(400, "NUL in Header")
+			return
+		}
+		next := bytes.IndexByte(head[i+1:], 0)
+		if next < 0 {
+			return
+		}
+		i += next + 1
+	}
+}
+
+// single returns the value of a field that must be there once at most.
+func (m *Message) single(f Field) (value []byte, ok bool) {
+	n := m.first[f]
+	if n == 0 {
+		return nil, false
+	}
+	ln := &m.lines[n-1]
+	if ln.next != 0 {
+		m.fail(400, doubled[f])
+	}
+	return m.b[ln.value:ln.valueEnd], true
+}
+
+// Reasons by field; constants, so that refusing costs little.
+var (
+	doubled = [fieldCount]string{
+		From: "Multiple From", To: "Multiple To", CallID: "Multiple Call-ID", CSeq: "Multiple CSeq",
+		MaxForwards: "Multiple Max-Forwards", ContentLength: "Multiple Content-Length",
+	}
+	missing = [fieldCount]string{
+		Via: "Missing Via", From: "Missing From", To: "Missing To", CallID: "Missing Call-ID", CSeq: "Missing CSeq",
+	}
+	malformed = [fieldCount]string{
+		Via: "Malformed Via", From: "Malformed From", To: "Malformed To", CallID: "Malformed Call-ID",
+		CSeq: "Malformed CSeq", MaxForwards: "Malformed Max-Forwards", ContentLength: "Malformed Content-Length",
+	}
+)
+
+// parseFields reads the fields every message must have (RFC 3261 §8.1.1), and
+// the few a relay always asks for. A missing Max-Forwards is tolerated, as
+// from RFC 2543 elements (RFC 4475 §3.4.1).
+func (m *Message) parseFields() {
+	if n := m.first[Via]; n != 0 {
+		ln := &m.lines[n-1]
+		if _, ok := m.hop.parse(m.b, int(ln.value), int(ln.valueEnd)); !ok {
+			m.fail(400, malformed[Via])
+		}
+	} else {
+		m.fail(400, missing[Via])
+	}
+	m.fromTag = m.parseTag(From)
+	m.toTag = m.parseTag(To)
+	m.parseCallID()
+	m.parseCSeq()
+	if value, ok := m.single(MaxForwards); ok {
+		n, _, ok := number(value)
+		if !ok || n > MaxHops {
+			m.fail(400, malformed[MaxForwards])
+		} else {
+			m.maxForwards = int(n)
+		}
+	}
+}
+
+// parseTag reads From or To and returns its tag.
+func (m *Message) parseTag(f Field) Span {
+	value, ok := m.single(f)
+	if !ok {
+		m.fail(400, missing[f])
+		return Span{}
+	}
+	n, ok := ParseNameAddr(value)
+	if !ok {
+		m.fail(400, malformed[f])
+		return Span{}
+	}
+	tag, _ := n.Param("tag")
+	if len(tag) == 0 {
+		return Span{}
+	}
+	if len(tag) > MaxToken || tag[0] == '"' {
+		m.fail(400, malformed[f])
+	}
+	off := offsetIn(m.b, tag)
+	return span(off, off+len(tag))
+}
+
+func (m *Message) parseCallID() {
+	value, ok := m.single(CallID)
+	if !ok {
+		m.fail(400, missing[CallID])
+		return
+	}
+	// word ["@" word]: no blanks; what else it holds is only compared.
+	if len(value) == 0 || len(value) > MaxToken || bytes.IndexByte(value, ' ') >= 0 || bytes.IndexByte(value, '\t') >= 0 {
+		m.fail(400, malformed[CallID])
+		if len(value) > MaxToken {
+			return
+		}
+	}
+	ln := &m.lines[m.first[CallID]-1]
+	m.callID = span(int(ln.value), int(ln.valueEnd))
+}
+
+func (m *Message) parseCSeq() {
+	value, ok := m.single(CSeq)
+	if !ok {
+		m.fail(400, missing[CSeq])
+		return
+	}
+	digits := skip(value, 0, clsDigit)
+	i := skip(value, digits, clsBlank)
+	n, big, ok := number(value[:digits])
+	name := value[i:]
+	if !ok || big || i == digits || !isToken(name) {
+		m.fail(400, malformed[CSeq]) // RFC 4475 §3.1.2.4: the number must fit 32 bits
+	}
+	m.cseq = n
+	from := int(m.lines[m.first[CSeq]-1].value) + i
+	m.cseqText = span(from, from+len(name))
+	m.cseqMethod = ParseMethod(name)
+	if m.request && !bytes.Equal(name, m.MethodBytes()) { // RFC 3261 §8.1.1.5
+		m.fail(400, "CSeq Does Not Match Method")
+	}
+}
+
+// frame finds the body (RFC 3261 §18.3, §20.14).
+func (m *Message) frame() {
+	value, ok := m.single(ContentLength)
+	if !ok {
+		return
+	}
+	n, _, ok := number(value)
+	switch {
+	case !ok:
+		m.fail(400, malformed[ContentLength])
+	case int(n) > len(m.b)-int(m.headEnd):
+		m.fail(400, "Body Shorter Than Content-Length")
+	default:
+		m.contentLength = int(n)
+		m.b = m.b[:int(m.headEnd)+int(n)]
+	}
+}
