@@ -1,0 +1,174 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"net/netip"
+	"time"
+
+	"bellhop/feed"
+)
+
+// errShort reports an entry that ends before its fields do.
+var errShort = errors.New("journal: entry is cut short")
+
+// maxSteps bounds the story that is kept of one call.
+const maxSteps = 64
+
+// maxEntry bounds what is read back as one entry, in bytes.
+const maxEntry = 1 << 20
+
+// appendCall writes c in the form of [segmentFormat]: strings with their length
+// before them, times as microseconds, 0 for none.
+func appendCall(b []byte, c *feed.Call) []byte {
+	for _, s := range [...]string{
+		c.ID, c.Domain, c.CallID, c.CallerTag, c.CalleeTag, c.Caller, c.CallerDev,
+		c.Called, c.Number, c.Device, c.Outcome, c.Rule,
+	} {
+		b = appendString(b, s)
+	}
+	b = append(b, byte(c.State))
+	b = binary.AppendUvarint(b, uint64(max(c.Status, 0)))
+	for _, t := range [...]time.Time{c.Started, c.AnsweredAt, c.EndedAt, c.Deadline} {
+		b = appendTime(b, t)
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.CallerRoute)))
+	for _, s := range c.CallerRoute {
+		b = appendString(b, s)
+	}
+	flow := c.CallerFlow.Unmap()
+	b = append(b, byte(flow.BitLen()/8))
+	if flow.Is4() {
+		a := flow.As4()
+		b = append(b, a[:]...)
+	} else if flow.Is6() {
+		a := flow.As16()
+		b = append(b, a[:]...)
+	}
+	story := c.Story[:min(len(c.Story), maxSteps)]
+	b = binary.AppendUvarint(b, uint64(len(story)))
+	for i := range story {
+		s := &story[i]
+		b = appendTime(b, s.At)
+		b = appendString(b, s.Rule)
+		b = appendString(b, s.Number)
+		b = appendString(b, s.To)
+		b = appendString(b, s.Setting)
+		b = appendString(b, s.Value)
+	}
+	return b
+}
+
+func appendString(b []byte, s string) []byte {
+	b = binary.AppendUvarint(b, uint64(len(s)))
+	return append(b, s...)
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, 0)
+	}
+	return binary.AppendVarint(b, t.UnixMicro())
+}
+
+// decodeCall reads what appendCall wrote. All strings share one copy of b.
+func decodeCall(b []byte) (*feed.Call, error) {
+	r := reader{s: string(b)}
+	c := new(feed.Call)
+	for _, p := range [...]*string{
+		&c.ID, &c.Domain, &c.CallID, &c.CallerTag, &c.CalleeTag, &c.Caller, &c.CallerDev,
+		&c.Called, &c.Number, &c.Device, &c.Outcome, &c.Rule,
+	} {
+		*p = r.string()
+	}
+	if state := r.take(1); state != "" {
+		c.State = feed.CallState(state[0])
+	}
+	c.Status = int(r.uvarint() & 0xffff)
+	for _, p := range [...]*time.Time{&c.Started, &c.AnsweredAt, &c.EndedAt, &c.Deadline} {
+		*p = r.time()
+	}
+	for range r.count() {
+		c.CallerRoute = append(c.CallerRoute, r.string())
+	}
+	if n := r.take(1); n != "" && n[0] != 0 {
+		a, ok := netip.AddrFromSlice([]byte(r.take(int(n[0]))))
+		if !ok {
+			r.bad = true
+		}
+		c.CallerFlow = a
+	}
+	for range r.count() {
+		c.Story = append(c.Story, feed.Step{
+			At: r.time(), Rule: r.string(), Number: r.string(), To: r.string(), Setting: r.string(), Value: r.string(),
+		})
+	}
+	if r.bad || r.s != "" {
+		return nil, errShort
+	}
+	return c, nil
+}
+
+// reader takes fields off the front of s; once one is missing, all are.
+type reader struct {
+	s   string
+	bad bool
+}
+
+func (r *reader) take(n int) string {
+	if n < 0 || n > len(r.s) {
+		r.bad, r.s = true, ""
+		return ""
+	}
+	out := r.s[:n]
+	r.s = r.s[n:]
+	return out
+}
+
+func (r *reader) uvarint() uint64 {
+	var v uint64
+	for shift := 0; shift < 64; shift += 7 {
+		c := r.take(1)
+		if c == "" {
+			return 0
+		}
+		v |= uint64(c[0]&0x7f) << shift
+		if c[0] < 0x80 {
+			return v
+		}
+	}
+	r.bad, r.s = true, ""
+	return 0
+}
+
+// count returns the length of a list; each element takes at least one byte, so
+// that a damaged length cannot ask for more memory than the entry has.
+func (r *reader) count() int {
+	n := r.uvarint()
+	if n > uint64(len(r.s)) {
+		r.bad, r.s = true, ""
+		return 0
+	}
+	return int(n)
+}
+
+func (r *reader) string() string {
+	n := r.uvarint()
+	if n > uint64(len(r.s)) {
+		r.bad, r.s = true, ""
+		return ""
+	}
+	return r.take(int(n))
+}
+
+func (r *reader) time() time.Time {
+	u := r.uvarint()
+	v := int64(u >> 1)
+	if u&1 != 0 {
+		v = ^v
+	}
+	if v == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(v).UTC()
+}

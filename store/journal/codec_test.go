@@ -1,0 +1,153 @@
+package journal_test
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"bellhop/feed"
+	"bellhop/store/journal"
+)
+
+// full returns a call with every field set, found by reflection, so that a
+// field somebody adds to it and forgets here fails the test.
+func full(t testing.TB, id string) *feed.Call {
+	t.Helper()
+	c := new(feed.Call)
+	v := reflect.ValueOf(c).Elem()
+	at := time.Date(2026, 11, 3, 10, 0, 0, 1000, time.UTC)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		switch p := v.Field(i).Addr().Interface().(type) {
+		case *string:
+			*p = name + "-ä\x00"
+		case *int:
+			*p = 486
+		case *time.Time:
+			*p = at.Add(time.Duration(i) * time.Second)
+		case *[]string:
+			*p = []string{name, "", "b"}
+		case *feed.CallState:
+			*p = feed.Talking
+		case *netip.Addr:
+			*p = netip.MustParseAddr("2001:db8::1")
+		case *[]feed.Step:
+			*p = []feed.Step{{At: at, Rule: "forward.all", Number: "1001", To: "1002", Setting: "s", Value: "v"}, {At: at}}
+		default:
+			t.Fatalf("feed.Call.%s has a type the journal does not know: %T", name, p)
+		}
+	}
+	c.ID = id
+	c.Deadline = time.Now().Add(time.Minute).Truncate(time.Microsecond).UTC()
+	return c
+}
+
+func TestEveryFieldIsJournaled(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	j := open(t, journal.Options{Dir: dir})
+	want := full(t, j.NewID(time.Now()))
+	if err := j.Answered(want); err != nil {
+		t.Fatal(err)
+	}
+	k := open(t, journal.Options{Dir: dir})
+	got, ok := k.ByID(want.ID)
+	if !ok {
+		t.Fatal("the call is not there after replay")
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("replayed call (-want +got):\n%s", diff)
+	}
+}
+
+func FuzzReplay(f *testing.F) {
+	dir := f.TempDir()
+	j := open(f, journal.Options{Dir: dir})
+	c := full(f, j.NewID(time.Now()))
+	c.CallerFlow = netip.MustParseAddr("192.0.2.1")
+	if err := j.Answered(c); err != nil {
+		f.Fatal(err)
+	}
+	if err := j.Ended(c); err != nil {
+		f.Fatal(err)
+	}
+	seed, err := os.ReadFile(filepath.Join(dir, "0000000000000000.calls"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Add([]byte("BHJOURN\x01"))
+	f.Add([]byte(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "0000000000000000.calls"), b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j, err := journal.New(journal.Options{Dir: dir, Sink: new(sink)})
+		if err != nil {
+			return
+		}
+		defer j.Close()
+		for _, c := range j.Live("") {
+			if err := j.Ended(c); err != nil {
+				t.Errorf("Ended of a replayed call: %v", err)
+			}
+		}
+		if err := j.Flush(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// FuzzCall takes what decodes through an encoding and back.
+func FuzzCall(f *testing.F) {
+	f.Add(journal.EncodeCall(full(f, "0123456789abc")))
+	f.Add([]byte{0})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := journal.DecodeCall(b)
+		if err != nil {
+			return
+		}
+		again, err := journal.DecodeCall(journal.EncodeCall(c))
+		if len(c.Story) > 64 {
+			return
+		}
+		if diff := cmp.Diff(c, again, cmpopts.EquateComparable(netip.Addr{})); err != nil || diff != "" {
+			t.Errorf("decode(encode(c)) = %v (-want +got):\n%s", err, diff)
+		}
+	})
+}
+
+func TestIDs(t *testing.T) {
+	t.Parallel()
+	var g journal.IDs
+	now := time.Date(2026, 11, 3, 10, 0, 0, 0, time.UTC)
+	last := ""
+	for i := range 10_000 {
+		id := g.Next(now.Add(-time.Duration(i/2000) * time.Hour)) // the clock goes back
+		if id <= last || len(id) > 26 {
+			t.Fatalf("Next = %q after %q, want it greater", id, last)
+		}
+		n, ok := journal.ParseID(id)
+		if !ok || journal.FormatID(n) != id {
+			t.Fatalf("FormatID(ParseID(%q)) = %q, %v", id, journal.FormatID(n), ok)
+		}
+		last = id
+	}
+	first := g.Next(now.Add(time.Minute))
+	if n, _ := journal.ParseID(first); n < journal.FloorID(now.Add(time.Minute)) || n >= journal.FloorID(now.Add(time.Minute+time.Millisecond)) {
+		t.Errorf("id %s is not within its millisecond", first)
+	}
+	for _, s := range []string{"", "0", strings.Repeat("z", 13), "0123456789ab!", strings.Repeat("0", 14)} {
+		if _, ok := journal.ParseID(s); ok {
+			t.Errorf("ParseID(%q) = true", s)
+		}
+	}
+}
