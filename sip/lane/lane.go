@@ -111,6 +111,10 @@ func (l *Lane) Do(f func(context.Context) Event) error {
 func (l *Lane) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closeLocked()
+}
+
+func (l *Lane) closeLocked() {
 	if l.closed {
 		return
 	}
@@ -119,6 +123,17 @@ func (l *Lane) Close() {
 	l.wheel.forget(l)
 	if !l.running && l.done != nil {
 		close(l.done)
+	}
+}
+
+// CloseIdle closes the lane, when nothing waits in it and no [Lane.Do] is under
+// way. A step calls it when it left no state behind: what came meanwhile is not
+// lost, and whoever comes later gets a new lane.
+func (l *Lane) CloseIdle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.queue) == 0 && l.owed == 0 {
+		l.closeLocked()
 	}
 }
 

@@ -23,6 +23,10 @@ const (
 // first lane that it was set for. The zero Timer is not set. It must not be
 // copied. [Lane.Close] stops it.
 type Timer struct {
+	// Owner is whose timer it is, for the step that takes its [Fired]; lane does
+	// not look at it.
+	Owner any
+
 	// The links are guarded by the wheel of the lane.
 	next, prev   *Timer // in the slot
 	older, newer *Timer // in the lane
