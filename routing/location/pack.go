@@ -99,7 +99,7 @@ func Unpack(s string) (Bindings, error) {
 }
 
 // minPacked is the least a packed binding takes, in bytes.
-const minPacked = 16
+const minPacked = 21
 
 func (r *reader) binding(b *Binding) {
 	flags := r.byte()

@@ -144,9 +144,18 @@ type draft struct {
 	now      time.Time
 	bindings Bindings
 	before   Bindings // aligned with bindings: what was there; zero Contact when new
-	fresh    []bool   // aligned with bindings: set by this REGISTER
+	marks    []mark   // aligned with bindings
 	changes  []Change
 }
+
+// A mark says what a REGISTER did to a binding so far.
+type mark uint8
+
+const (
+	untouched mark = iota
+	kept           // named, but by a retransmission
+	set            // added or replaced
+)
 
 // apply does what Apply says, on bindings that all hold at now.
 func (bs Bindings) apply(r *Register, now time.Time) (*draft, error) {
@@ -159,14 +168,14 @@ func (bs Bindings) apply(r *Register, now time.Time) (*draft, error) {
 	}
 	d.bindings = slices.Clone(bs)
 	d.before = slices.Clone(bs)
-	d.fresh = make([]bool, len(bs))
+	d.marks = make([]mark, len(bs))
 	for i := range r.Contacts {
 		if err := d.contact(&r.Contacts[i]); err != nil {
 			return nil, err
 		}
 	}
 	for i := range d.bindings {
-		if d.fresh[i] {
+		if d.marks[i] == set {
 			d.changes = append(d.changes, changed(d.before[i], d.bindings[i]))
 		}
 	}
@@ -199,9 +208,10 @@ func (d *draft) contact(c *Contact) error {
 		return err
 	}
 	i := d.find(&b, interval == 0)
-	if i >= 0 && !d.fresh[i] {
+	if i >= 0 && d.marks[i] != set {
 		if interval > 0 && sameRegister(&d.bindings[i], &b) {
-			return nil // retransmitted
+			d.marks[i] = kept // retransmitted
+			return nil
 		}
 		if err := d.inOrder(&d.bindings[i]); err != nil {
 			return err
@@ -211,9 +221,9 @@ func (d *draft) contact(c *Contact) error {
 	case i < 0 && interval > 0:
 		d.bindings = append(d.bindings, b)
 		d.before = append(d.before, Binding{})
-		d.fresh = append(d.fresh, true)
+		d.marks = append(d.marks, set)
 	case i >= 0 && interval > 0:
-		d.bindings[i], d.fresh[i] = b, true
+		d.bindings[i], d.marks[i] = b, set
 		return d.supersede(i)
 	case i >= 0:
 		d.remove(i)
@@ -261,7 +271,7 @@ func (d *draft) find(b *Binding, removal bool) int {
 	if at < 0 {
 		at = slices.IndexFunc(d.bindings, func(o Binding) bool { return related(&o, b) && EqualURI(o.Contact, b.Contact) })
 	}
-	if at < 0 && instance >= 0 && !d.fresh[instance] {
+	if at < 0 && instance >= 0 && d.marks[instance] == untouched {
 		at = instance
 	}
 	return at
@@ -297,15 +307,17 @@ func (d *draft) inOrder(b *Binding) error {
 	return nil
 }
 
-// supersede removes the other bindings that the one at i excludes: a phone that
-// had reg-ids and has none any more.
+// supersede removes the other bindings that the one at i excludes: of a phone
+// that had reg-ids and has none any more, or of the same contact before the phone
+// named its instance.
 func (d *draft) supersede(i int) error {
 	for j := len(d.bindings) - 1; j >= 0; j-- {
-		if j == i || !sameInstance(&d.bindings[j], &d.bindings[i]) {
+		a, b := &d.bindings[j], &d.bindings[i]
+		if j == i || !sameInstance(a, b) && (a.Contact != b.Contact || !related(a, b)) {
 			continue
 		}
-		if !d.fresh[j] {
-			if err := d.inOrder(&d.bindings[j]); err != nil {
+		if d.marks[j] != set {
+			if err := d.inOrder(a); err != nil {
 				return err
 			}
 		}
@@ -324,7 +336,7 @@ func (d *draft) remove(i int) {
 	}
 	d.bindings = slices.Delete(d.bindings, i, i+1)
 	d.before = slices.Delete(d.before, i, i+1)
-	d.fresh = slices.Delete(d.fresh, i, i+1)
+	d.marks = slices.Delete(d.marks, i, i+1)
 }
 
 // changed says how a binding became another one.
