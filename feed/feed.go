@@ -55,27 +55,29 @@ type Step struct {
 // and what becomes the record. A Call that was handed on is never changed:
 // who has news makes a copy.
 type Call struct {
-	ID          string     `json:"id"` // ours, in time order; used in logs, API, records
-	Domain      string     `json:"domain"`
-	CallID      string     `json:"call_id"`    // SIP Call-ID
-	CallerTag   string     `json:"caller_tag"` // From tag of the first INVITE
-	CalleeTag   string     `json:"callee_tag,omitempty"`
-	Caller      string     `json:"caller"`           // number of the caller, or the user part of From
-	CallerDev   string     `json:"caller_device"`    // authorization name
-	Called      string     `json:"called"`           // as dialled, normalised
-	Number      string     `json:"number,omitempty"` // the number that rang
-	Device      string     `json:"device,omitempty"` // the device that answered
-	State       CallState  `json:"state"`
-	Started     time.Time  `json:"started"`
-	AnsweredAt  time.Time  `json:"answered_at,omitzero"`
-	EndedAt     time.Time  `json:"ended_at,omitzero"`
-	Status      int        `json:"status,omitempty"`  // final response to the INVITE
-	Outcome     string     `json:"outcome,omitempty"` // answered, busy, no-answer, ...
-	Rule        string     `json:"rule,omitempty"`    // the rule that decided
-	Deadline    time.Time  `json:"deadline,omitzero"` // when it stops counting without a sign of life
-	CallerRoute []string   `json:"-"`
-	Story       []Step     `json:"-"`
-	CallerFlow  netip.Addr `json:"-"`
+	ID         string    `json:"id"` // ours, in time order; used in logs, API, records
+	Domain     string    `json:"domain"`
+	CallID     string    `json:"call_id"`    // SIP Call-ID
+	CallerTag  string    `json:"caller_tag"` // From tag of the first INVITE
+	CalleeTag  string    `json:"callee_tag,omitempty"`
+	Caller     string    `json:"caller"`           // number of the caller, or the user part of From
+	CallerDev  string    `json:"caller_device"`    // authorization name
+	Called     string    `json:"called"`           // as dialled, normalised
+	Number     string    `json:"number,omitempty"` // the number that rang
+	Device     string    `json:"device,omitempty"` // the device that answered
+	State      CallState `json:"state"`
+	Started    time.Time `json:"started"`
+	AnsweredAt time.Time `json:"answered_at,omitzero"`
+	EndedAt    time.Time `json:"ended_at,omitzero"`
+	Status     int       `json:"status,omitempty"`  // final response to the INVITE
+	Outcome    string    `json:"outcome,omitempty"` // answered, busy, no-answer, ...
+	Rule       string    `json:"rule,omitempty"`    // the rule that decided
+	Deadline   time.Time `json:"deadline,omitzero"` // when it stops counting without a sign of life
+	Story      []Step    `json:"-"`
+	// Where the ends were when the call was answered, over UDP: for a request to
+	// one that is no longer registered.
+	CallerAddr netip.AddrPort `json:"-"`
+	CalleeAddr netip.AddrPort `json:"-"`
 }
 
 // CallChanged reports a call that started, rang, was answered or ended.

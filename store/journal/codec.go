@@ -32,19 +32,8 @@ func appendCall(b []byte, c *feed.Call) []byte {
 	for _, t := range [...]time.Time{c.Started, c.AnsweredAt, c.EndedAt, c.Deadline} {
 		b = appendTime(b, t)
 	}
-	b = binary.AppendUvarint(b, uint64(len(c.CallerRoute)))
-	for _, s := range c.CallerRoute {
-		b = appendString(b, s)
-	}
-	flow := c.CallerFlow.Unmap()
-	b = append(b, byte(flow.BitLen()/8))
-	if flow.Is4() {
-		a := flow.As4()
-		b = append(b, a[:]...)
-	} else if flow.Is6() {
-		a := flow.As16()
-		b = append(b, a[:]...)
-	}
+	b = appendAddr(b, c.CallerAddr)
+	b = appendAddr(b, c.CalleeAddr)
 	story := c.Story[:min(len(c.Story), maxSteps)]
 	b = binary.AppendUvarint(b, uint64(len(story)))
 	for i := range story {
@@ -64,11 +53,37 @@ func appendString(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
+// appendAddr writes the length of the address, the address and the port; of no
+// address only a 0.
+func appendAddr(b []byte, a netip.AddrPort) []byte {
+	raw := a.Addr().Unmap().WithZone("").AsSlice()
+	b = append(b, byte(len(raw)))
+	if len(raw) == 0 {
+		return b
+	}
+	return binary.BigEndian.AppendUint16(append(b, raw...), a.Port())
+}
+
 func appendTime(b []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return append(b, 0)
 	}
 	return binary.AppendVarint(b, t.UnixMicro())
+}
+
+// addr reads what appendAddr wrote.
+func (r *reader) addr() netip.AddrPort {
+	n := r.take(1)
+	if n == "" || n[0] == 0 {
+		return netip.AddrPort{}
+	}
+	addr, ok := netip.AddrFromSlice([]byte(r.take(int(n[0]))))
+	port := r.take(2)
+	if !ok || port == "" {
+		r.bad = true
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(addr, uint16(port[0])<<8|uint16(port[1]))
 }
 
 // decodeCall reads what appendCall wrote. All strings share one copy of b.
@@ -88,16 +103,7 @@ func decodeCall(b []byte) (*feed.Call, error) {
 	for _, p := range [...]*time.Time{&c.Started, &c.AnsweredAt, &c.EndedAt, &c.Deadline} {
 		*p = r.time()
 	}
-	for range r.count() {
-		c.CallerRoute = append(c.CallerRoute, r.string())
-	}
-	if n := r.take(1); n != "" && n[0] != 0 {
-		a, ok := netip.AddrFromSlice([]byte(r.take(int(n[0]))))
-		if !ok {
-			r.bad = true
-		}
-		c.CallerFlow = a
-	}
+	c.CallerAddr, c.CalleeAddr = r.addr(), r.addr()
 	for range r.count() {
 		c.Story = append(c.Story, feed.Step{
 			At: r.time(), Rule: r.string(), Number: r.string(), To: r.string(), Setting: r.string(), Value: r.string(),

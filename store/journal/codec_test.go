@@ -71,7 +71,7 @@ func FuzzReplay(f *testing.F) {
 	dir := f.TempDir()
 	j := open(f, journal.Options{Dir: dir})
 	c := full(f, j.NewID(time.Now()))
-	c.CallerFlow = netip.MustParseAddr("192.0.2.1")
+	c.CallerAddr = netip.MustParseAddrPort("192.0.2.1:5060")
 	if err := j.Answered(c); err != nil {
 		f.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -145,7 +146,7 @@ func TestReplay(t *testing.T) {
 	gone := &sink{err: errors.New("away")}
 	j := open(t, journal.Options{Dir: dir, Sink: gone})
 	rings, talks, ended := ringing(j, 1), talking(ringing(j, 2)), talking(ringing(j, 3))
-	talks.CallerRoute = []string{"<sip:p1;lr>", "<sip:p2;lr>"}
+	talks.CalleeAddr = netip.MustParseAddrPort("[2001:db8::1]:5062")
 	j.Begin(rings)
 	for _, c := range []*feed.Call{talks, ended} {
 		if err := j.Answered(c); err != nil {
@@ -162,7 +163,7 @@ func TestReplay(t *testing.T) {
 	if len(live) != 1 {
 		t.Fatalf("live after replay = %d calls, want the one that talked", len(live))
 	}
-	if diff := cmp.Diff(talks, live[0], cmpopts.EquateApproxTime(time.Microsecond), cmpopts.EquateComparable(feed.Call{}.CallerFlow)); diff != "" {
+	if diff := cmp.Diff(talks, live[0], cmpopts.EquateApproxTime(time.Microsecond), cmpopts.EquateComparable(feed.Call{}.CallerAddr)); diff != "" {
 		t.Errorf("replayed call (-want +got):\n%s", diff)
 	}
 	if err := k.Flush(t.Context()); err != nil || s.len() != 1 {
