@@ -27,17 +27,21 @@ type Documents interface {
 // Sessions keeps sign-ins by the hash of their secret.
 type Sessions interface {
 	SaveSession(ctx context.Context, s directory.Session) error // creates or replaces by Hash
-	Session(ctx context.Context, h directory.Hash) (directory.Session, error)
+	Session(ctx context.Context, hash string) (directory.Session, error)
 	Sessions(ctx context.Context, domain, user string) ([]directory.Session, error)
-	DeleteSession(ctx context.Context, h directory.Hash) error // one that is not there is no error
+	// TouchSession sets Seen of one that is there; of one that is gone it does nothing.
+	TouchSession(ctx context.Context, hash string, seen time.Time) error
+	DeleteSession(ctx context.Context, hash string) error // one that is not there is no error
 }
 
 // Tokens keeps API tokens by the hash of their secret.
 type Tokens interface {
 	SaveToken(ctx context.Context, t directory.Token) error // creates or replaces by Hash; ErrExists: the name is taken
-	Token(ctx context.Context, h directory.Hash) (directory.Token, error)
+	Token(ctx context.Context, hash string) (directory.Token, error)
 	Tokens(ctx context.Context, domain string) ([]directory.Token, error)
-	DeleteToken(ctx context.Context, h directory.Hash) error
+	// TouchToken sets LastUsed of one that is there; of one that is gone it does nothing.
+	TouchToken(ctx context.Context, hash string, used time.Time) error
+	DeleteToken(ctx context.Context, hash string) error
 }
 
 // A Sealer seals secrets for the store; store/keyring implements it.
@@ -51,10 +55,10 @@ type Records interface {
 	Record(ctx context.Context, domain, id string) (*feed.Call, error) // directory.ErrNotFound
 }
 
-// Calls are the calls that are up on this node.
+// Calls are the calls that are up on this node; store/journal implements it.
 type Calls interface {
-	LiveCalls(domain string) []*feed.Call
-	LiveCall(id string) (*feed.Call, bool)
+	Live(domain string) []*feed.Call
+	ByID(id string) (*feed.Call, bool)
 }
 
 // Registrations are the bindings of a domain; number "" means all.

@@ -6,72 +6,56 @@ import (
 	"time"
 )
 
-// Errors that every store of documents, sessions and tokens gives, wrapped.
+// What a store answers with. Callers test with errors.Is.
 var (
-	ErrNotFound = errors.New("not found")
-	ErrVersion  = errors.New("version has changed") // Write.IfMatch did not hold
-	ErrExists   = errors.New("exists already")      // Write.Create did not hold
+	ErrNotFound = errors.New("directory: not found")
+	ErrVersion  = errors.New("directory: somebody else was faster")
+	ErrExists   = errors.New("directory: exists already")
 )
 
-// A Query pages through a list, in the order of names.
-type Query struct {
-	Limit  int    // at most this many, 0: the store's own limit
-	Cursor string // from where the last page ended; "" starts
-	Q      string // only documents whose name or body contains it, "" all
-}
-
-// A Role is what a person or a token may do (trust.md §2).
+// A Role says what a signed-in user or a token may do (trust.md §2).
 type Role string
 
-// The roles, from least to most. The zero Role is a user.
+// The roles.
 const (
 	RoleUser        Role = "user"
 	RoleDomainAdmin Role = "domain-admin"
 	RoleSystemAdmin Role = "system-admin" // outside domains
 )
 
-// Rank orders roles: user 1, domain-admin 2, system-admin 3, anything else 0.
-func (r Role) Rank() int {
-	switch r {
-	case RoleUser, "":
-		return 1
-	case RoleDomainAdmin:
-		return 2
-	case RoleSystemAdmin:
-		return 3
-	default:
-		return 0
-	}
-}
-
-// A Hash is the SHA-256 of the secret of a session or a token: all that is
-// stored of it.
-type Hash [32]byte
-
-// A Session is one sign-in. Domain is "" for a system-admin.
+// A Session is a signed-in user. The key under which it is stored is Hash.
 type Session struct {
-	Hash       Hash
-	ID         string // names it in lists, says nothing of the secret
-	Domain     string
-	User       string
-	Role       Role
-	MustChange bool // it may do nothing but change the password
-	Created    time.Time
-	Seen       time.Time // last use, coarse
-	Expires    time.Time // whatever happens
-	From       string    // address at sign-in
-	UserAgent  string
+	Hash       string    `json:"hash"` // SHA-256 of the secret, hex
+	Domain     string    `json:"domain"`
+	User       string    `json:"user"`
+	Role       Role      `json:"role"`
+	Bearer     bool      `json:"bearer,omitempty"` // ?as=token, else a cookie
+	Created    time.Time `json:"created"`
+	LastSeen   time.Time `json:"last_seen"`
+	Expires    time.Time `json:"expires"` // at the latest
+	From       string    `json:"from,omitempty"`
+	Agent      string    `json:"agent,omitempty"`
+	MustChange bool      `json:"must_change,omitempty"` // may change its password and nothing else
 }
 
-// A Token is an API token. Domain is "" for a system-admin's.
+// A Token is an API token. The key under which it is stored is Hash.
 type Token struct {
-	Hash     Hash
-	Name     string // unique in Domain
-	Domain   string
-	Role     Role
-	Networks []netip.Prefix // it works from these only; none: from everywhere
-	Created  time.Time
-	Expires  time.Time // zero: never
-	LastUsed time.Time // coarse
-	Actor    string    // who made it
+	ID       string         `json:"id"`
+	Hash     string         `json:"hash"` // SHA-256 of the secret, hex
+	Name     string         `json:"name"`
+	Role     Role           `json:"role"`
+	Domain   string         `json:"domain,omitempty"` // "" for a system-admin
+	User     string         `json:"user,omitempty"`   // of a token with the role user
+	Networks []netip.Prefix `json:"networks,omitempty"`
+	Created  time.Time      `json:"created"`
+	Creator  string         `json:"creator,omitempty"`
+	Expires  time.Time      `json:"expires,omitzero"`
+	LastUsed time.Time      `json:"last_used,omitzero"`
+}
+
+// A Query narrows a list of documents.
+type Query struct {
+	Limit  int    // 0: the default of the store
+	Cursor string // of the page before; "" for the first
+	Q      string // substring of name or body, case-insensitive
 }
