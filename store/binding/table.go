@@ -1,0 +1,382 @@
+// Package binding is the location service of a node: the bindings of all its
+// addresses-of-record in memory, with a [Saver] behind them that outlives the
+// process (trust.md §3, bindings).
+//
+// A binding that is new, moved or removed is saved before [Table.Register]
+// returns; those of all callers that wait are saved together. Memory shows only
+// what was saved. A plain refresh is in memory at once and is saved within
+// [Slack]; every deadline is therefore saved with that much added, so that a
+// phone that refreshed just before a crash is still known after it.
+//
+// In memory there are 64 shards, each AOR one packed string that is decoded on
+// use. Lookups never wait for the saver. The caller's goroutine does the work,
+// group commits too; [Table.Run] owns the one that expires and saves refreshes.
+package binding
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bellhop/feed"
+	"bellhop/routing/location"
+)
+
+// Slack is how long a plain refresh may be in memory only, and how much is
+// added to every deadline that is saved.
+const Slack = 30 * time.Second
+
+// shards is the number of parts of the table, each under its own lock.
+const shards = 64
+
+// A Row is the bindings of one AOR as they are saved.
+type Row struct {
+	AOR     location.AOR
+	Packed  string    // [location.Bindings.Pack]; "" deletes the row
+	Expires time.Time // when the last of them ends
+}
+
+// A Saver keeps bindings over the life of a process.
+type Saver interface {
+	// SaveBindings saves all rows in one transaction. When it returns nil they
+	// survive the death of the process.
+	SaveBindings(ctx context.Context, rows []Row) error
+	// LoadBindings calls add with every row.
+	LoadBindings(ctx context.Context, add func(Row) error) error
+}
+
+// Options are what a table needs.
+type Options struct {
+	Saver      Saver                 // nil: memory only
+	Feed       *feed.Stream          // nil: nobody is told
+	Logger     *slog.Logger          // nil discards
+	Registerer prometheus.Registerer // nil: metrics are not shown
+}
+
+// A Table is a location service. Make one with [New], then Run it.
+type Table struct {
+	saver   Saver
+	feed    *feed.Stream
+	log     *slog.Logger
+	metrics *metrics
+	seed    maphash.Seed
+	group   group
+	size    atomic.Int64
+	shards  [shards]shard
+
+	// Flows in doubt: read on every message, so the count is checked first.
+	doubts atomic.Int64
+	doubt  sync.Mutex
+	flows  map[location.Flow][]location.AOR // guarded by doubt; doubt is locked before a shard
+}
+
+// shard is a part of the table.
+type shard struct {
+	mu    sync.RWMutex
+	slots map[location.AOR]slot
+	busy  map[location.AOR]busy     // what is being saved
+	dirty map[location.AOR]struct{} // refreshed or expired, not saved yet
+	due   map[int64][]location.AOR  // by second: look for expired bindings then
+	next  int64                     // the first second of due that was not looked at
+}
+
+// busy marks an AOR whose row is being saved.
+type busy struct {
+	done    chan struct{} // closed when it is over
+	refresh bool          // memory has it already, so that a refresh need not wait
+}
+
+// isBusy reports whether the row of a is being saved.
+func (sh *shard) isBusy(a location.AOR) bool { return sh.busy[a].done != nil }
+
+// slot is the bindings of one AOR.
+type slot struct {
+	packed string
+	n      int   // bindings
+	due    int64 // the second of its entry in shard.due; others are stale
+}
+
+// New loads what the saver has. Deadlines further away than what was granted
+// are cut (a clock that was set back); connections of the last run are gone, so
+// flows over them lead nowhere until the device registers again.
+func New(ctx context.Context, o Options) (*Table, error) {
+	t := &Table{
+		saver: o.Saver, feed: o.Feed, log: o.Logger, seed: maphash.MakeSeed(),
+		flows: make(map[location.Flow][]location.AOR),
+	}
+	if t.log == nil {
+		t.log = slog.New(slog.DiscardHandler)
+	}
+	now := time.Now()
+	for i := range t.shards {
+		t.shards[i] = shard{
+			slots: make(map[location.AOR]slot),
+			busy:  make(map[location.AOR]busy),
+			dirty: make(map[location.AOR]struct{}),
+			due:   make(map[int64][]location.AOR),
+			next:  now.Unix(),
+		}
+	}
+	t.metrics = newMetrics(o.Registerer, t)
+	if t.saver == nil {
+		return t, nil
+	}
+	if err := t.saver.LoadBindings(ctx, func(r Row) error { return t.load(r, now) }); err != nil {
+		return nil, fmt.Errorf("binding: load: %w", err)
+	}
+	return t, nil
+}
+
+// load takes one saved row into memory.
+func (t *Table) load(r Row, now time.Time) error {
+	bs, err := location.Unpack(r.Packed)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.AOR, err)
+	}
+	bs, _ = bs.Clamp(now).Expire(now)
+	for i := range bs {
+		if bs[i].Flow.Transport != location.UDP {
+			bs[i].Flow.Conn = 0
+		}
+		if bs[i].Doubtful {
+			t.addDoubt(r.AOR, bs[i].Flow)
+		}
+	}
+	sh := t.shard(r.AOR)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	t.installLocked(sh, r.AOR, bs)
+	return nil
+}
+
+func (t *Table) shard(a location.AOR) *shard {
+	return &t.shards[maphash.Comparable(t.seed, a)%shards]
+}
+
+// unpack decodes what the table packed itself.
+func unpack(s string) location.Bindings {
+	bs, err := location.Unpack(s)
+	if err != nil {
+		panic(err) // we packed it
+	}
+	return bs
+}
+
+// installLocked makes bs the bindings of a.
+func (t *Table) installLocked(sh *shard, a location.AOR, bs location.Bindings) {
+	s := sh.slots[a]
+	t.size.Add(int64(len(bs) - s.n))
+	if len(bs) == 0 {
+		delete(sh.slots, a) // its entry in due is stale now
+		return
+	}
+	s.packed, s.n = bs.Pack(), len(bs)
+	// The second after the one in which the first binding ends.
+	if due := max(bs.NextExpiry().Unix()+1, sh.next); s.due == 0 || due < s.due {
+		s.due = due
+		sh.due[due] = append(sh.due[due], a)
+	}
+	sh.slots[a] = s
+}
+
+// Bindings returns the bindings of a that hold now. It never waits for the
+// saver.
+func (t *Table) Bindings(a location.AOR) location.Bindings {
+	sh := t.shard(a)
+	sh.mu.RLock()
+	packed := sh.slots[a].packed
+	sh.mu.RUnlock()
+	if packed == "" {
+		return nil
+	}
+	bs, _ := unpack(packed).Expire(time.Now())
+	return bs
+}
+
+// Len returns how many bindings there are.
+func (t *Table) Len() int { return int(t.size.Load()) }
+
+// plain reports whether changes are refreshes only, which may be saved later.
+func plain(changes []location.Change) bool {
+	for i := range changes {
+		if w := changes[i].What; w != location.Refreshed && w != location.Expired {
+			return false
+		}
+	}
+	return true
+}
+
+// TryRefresh applies r when that needs no saving before the answer: a plain
+// refresh, a retransmission, a question. It never waits; false means that
+// [Table.Register] must be asked.
+func (t *Table) TryRefresh(a location.AOR, r location.Register) (location.Bindings, bool) {
+	now := time.Now()
+	sh := t.shard(a)
+	sh.mu.Lock()
+	if sh.isBusy(a) && !sh.busy[a].refresh {
+		sh.mu.Unlock()
+		return nil, false
+	}
+	next, changes, err := unpack(sh.slots[a].packed).Apply(r, now)
+	if err != nil || !plain(changes) {
+		sh.mu.Unlock()
+		return nil, false
+	}
+	t.refreshLocked(sh, a, next, changes)
+	sh.mu.Unlock()
+	t.publish(a, now, changes)
+	return next, true
+}
+
+// refreshLocked installs what needs no saving now.
+func (t *Table) refreshLocked(sh *shard, a location.AOR, next location.Bindings, changes []location.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	t.installLocked(sh, a, next)
+	if t.saver != nil {
+		sh.dirty[a] = struct{}{}
+	}
+}
+
+// Register applies r to the bindings of a and returns those that follow, and
+// how they changed. What must not be lost is saved before it returns. Errors are
+// those of [location.Bindings.Apply], of the saver and of ctx; nothing has
+// changed then.
+func (t *Table) Register(ctx context.Context, a location.AOR, r location.Register) (location.Bindings, []location.Change, error) {
+	return t.change(ctx, a, func(bs location.Bindings, now time.Time) (location.Bindings, []location.Change, error) {
+		return bs.Apply(r, now)
+	})
+}
+
+// RemoveFlow removes the bindings of a that lead down f: a 430, or a closed
+// connection.
+func (t *Table) RemoveFlow(ctx context.Context, a location.AOR, f location.Flow) error {
+	_, _, err := t.change(ctx, a, func(bs location.Bindings, _ time.Time) (location.Bindings, []location.Change, error) {
+		next, changes := bs.RemoveFlow(f)
+		return next, changes, nil
+	})
+	return err
+}
+
+// RemoveWhere removes every binding that drop names, one AOR after the other:
+// those of a device that was deleted, or of a connection that closed. It looks
+// at all bindings.
+func (t *Table) RemoveWhere(ctx context.Context, drop func(a location.AOR, b *location.Binding) bool) error {
+	for i := range t.shards {
+		for _, a := range t.shards[i].aors(func(a location.AOR, bs location.Bindings) bool {
+			for i := range bs {
+				if drop(a, &bs[i]) {
+					return true
+				}
+			}
+			return false
+		}) {
+			_, _, err := t.change(ctx, a, func(bs location.Bindings, _ time.Time) (location.Bindings, []location.Change, error) {
+				next, changes := bs.Remove(func(b *location.Binding) bool { return drop(a, b) })
+				return next, changes, nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// aors returns the AORs whose bindings keep names.
+func (sh *shard) aors(keep func(location.AOR, location.Bindings) bool) (out []location.AOR) {
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for a, s := range sh.slots {
+		if keep(a, unpack(s.packed)) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// change applies f to the bindings of a. Changes of one AOR wait for each
+// other, so that memory never shows what was not saved.
+func (t *Table) change(ctx context.Context, a location.AOR,
+	f func(bs location.Bindings, now time.Time) (location.Bindings, []location.Change, error),
+) (location.Bindings, []location.Change, error) {
+	sh := t.shard(a)
+	sh.mu.Lock()
+	for sh.isBusy(a) {
+		wait := sh.busy[a].done
+		sh.mu.Unlock()
+		select {
+		case <-wait:
+		case <-ctx.Done():
+			return nil, nil, fmt.Errorf("binding: %s: %w", a, context.Cause(ctx))
+		}
+		sh.mu.Lock()
+	}
+	now := time.Now()
+	bs := unpack(sh.slots[a].packed)
+	next, changes, err := f(bs, now)
+	if err != nil {
+		sh.mu.Unlock()
+		return bs, nil, err
+	}
+	if t.saver == nil || plain(changes) {
+		t.refreshLocked(sh, a, next, changes)
+		sh.mu.Unlock()
+		t.publish(a, now, changes)
+		return next, changes, nil
+	}
+	done := make(chan struct{})
+	sh.busy[a] = busy{done: done}
+	sh.mu.Unlock()
+
+	err = t.group.save(ctx, t, row(a, next))
+
+	sh.mu.Lock()
+	if err == nil {
+		t.installLocked(sh, a, next)
+		delete(sh.dirty, a)
+	} else {
+		sh.dirty[a] = struct{}{} // it may have been saved after all: what memory has is saved again
+	}
+	delete(sh.busy, a)
+	sh.mu.Unlock()
+	close(done)
+	if err != nil {
+		return bs, nil, fmt.Errorf("binding: save %s: %w", a, err)
+	}
+	t.publish(a, now, changes)
+	return next, changes, nil
+}
+
+// row returns bs as it is saved: every deadline with the slack added.
+func row(a location.AOR, bs location.Bindings) Row {
+	late := make(location.Bindings, len(bs))
+	copy(late, bs)
+	for i := range late {
+		late[i].Expires = late[i].Expires.Add(Slack)
+	}
+	return Row{AOR: a, Packed: late.Pack(), Expires: late.LastExpiry()}
+}
+
+// publish tells of changes; a plain refresh is not told (package feed).
+func (t *Table) publish(a location.AOR, now time.Time, changes []location.Change) {
+	for i := range changes {
+		c := &changes[i]
+		t.metrics.change(c.What)
+		if c.What == location.Refreshed || t.feed == nil {
+			continue
+		}
+		b := c.Binding()
+		t.feed.Publish(feed.RegistrationChanged{
+			At: now, Domain: a.Domain(), Number: a.User(), Device: b.Device, Contact: b.Contact,
+			What: c.What.String(), UserAgent: b.UserAgent, Source: b.Flow.Remote,
+		})
+	}
+}
