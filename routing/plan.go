@@ -26,8 +26,9 @@ const (
 // A Visit is one question to [Decide]: what becomes of a call that reaches a
 // number, the path so far, and who called.
 type Visit struct {
+	Now    time.Time
 	Origin Origin
-	Domain string // canonical name of the domain that is asked
+	Domain string // canonical name of the domain that is asked; "" finds it by TargetHost
 	Method string // INVITE, MESSAGE, OPTIONS, ...; only INVITE rings by a plan
 
 	// Caller is who called first: forwards along a chain do not change it.
@@ -35,7 +36,8 @@ type Visit struct {
 
 	// Target is the user part of the Request-URI as received, unescaped;
 	// TargetHost its host as received (a domain name, an alias, or a device's
-	// contact host). Once resolved, a chain goes on by Number.
+	// contact host), "" for Domain itself. The visit of an outcome has the target
+	// of the forward here.
 	Target     string
 	TargetHost string
 
@@ -44,6 +46,19 @@ type Visit struct {
 	// Rung are the numbers that were rung already in this call (a number is
 	// rung at most once).
 	Rung []string
+}
+
+// internal reports whether the side of the call in a domain is the internal
+// one: it is the first caller's, along a whole chain.
+func (v *Visit) internal(domain string) bool {
+	switch v.Origin {
+	case OriginDevice, OriginNode:
+		return v.Caller.Domain == domain
+	case OriginStranger, OriginTrunk:
+		return false
+	default:
+		return false
+	}
 }
 
 // A Caller is the proven origin in terms of the directory.
@@ -56,9 +71,11 @@ type Caller struct {
 
 // A Hop is one forward: a number, the setting that sent the call on, and where.
 type Hop struct {
-	Number string
-	To     string
-	Rule   RuleName
+	Number  string
+	To      string
+	Rule    RuleName
+	Setting string // path of the setting, and whose it is
+	Owner   string
 }
 
 // A Decision is what to do with a call.
@@ -78,7 +95,7 @@ type (
 		Number   string // the number that rings
 		Stages   []Stage
 		Outcomes Outcomes
-		RingTime time.Duration // of the number; 0: ring until ring.clock
+		RingTime time.Duration // until the no-answer outcome; 0, when nothing follows: ring until ring.clock
 		Alert    string        // dnd ringer-off: value of Alert-Info, else ""
 		Queue    bool          // not an INVITE: forward to the bindings, no ring times
 	}

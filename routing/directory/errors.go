@@ -1,0 +1,28 @@
+package directory
+
+import "errors"
+
+// What a store answers with. Callers test with errors.Is.
+var (
+	ErrNotFound = errors.New("directory: not found")
+	ErrVersion  = errors.New("directory: somebody else was faster")
+	ErrExists   = errors.New("directory: exists already")
+)
+
+// The names of rules that only settings break; those of calls are in routing.
+const (
+	RuleSyntax      = "syntax"            // no JSON, or the wrong type
+	RuleUnknown     = "field.unknown"     // a field that does not exist
+	RuleMissing     = "field.missing"     // a field that must be there
+	RuleValue       = "field.value"       // a value outside of what is allowed
+	RuleReadOnly    = "field.read-only"   // a field that never changes
+	RuleName        = "name.syntax"       // a name that names nothing of its kind
+	RuleTaken       = "name.taken"        // a name or number somebody has already
+	RuleReference   = "reference.missing" // something that does not exist is named
+	RuleInUse       = "reference.in-use"  // something else still names it
+	RuleDevices     = "device.too-many"   // more than MaxDevices
+	RuleLoop        = "forward.loop-refused"
+	RuleExclusive   = "busy.exclusive"
+	RuleTargetClass = "target.class"
+	RuleRingTime    = "ring.time"
+)

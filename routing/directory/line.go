@@ -1,0 +1,202 @@
+package directory
+
+import (
+	"strings"
+	"time"
+
+	"bellhop/routing/dial"
+)
+
+// A Tenant is a domain as routing uses it. It never changes once compiled.
+type Tenant struct {
+	Name      string
+	Realm     string
+	Plan      dial.Plan
+	Strangers bool // dial.number is open to strangers
+	Defaults  Defaults
+	Exclusive bool // busy.exclusive
+}
+
+// CompileTenant compiles the document of a domain.
+func CompileTenant(name string, d Domain) *Tenant {
+	return &Tenant{
+		Name: name, Realm: d.Realm, Plan: plan(d), Strangers: d.Policies.Strangers,
+		Defaults: d.Defaults, Exclusive: BusyExclusive(d),
+	}
+}
+
+func plan(d Domain) dial.Plan {
+	p, _ := dial.NewPlan(d.Region, d.AccessCode)
+	return p
+}
+
+// A Line is all that routing asks about a number: the number itself, its
+// forwarding, what its user set, and the devices that have it. It never
+// changes once compiled.
+type Line struct {
+	Domain string
+	Number string // extension; the user part of the AOR
+	Public string // E.164; "" for none
+	User   string // whose it is; "" for nobody's
+	Active bool
+
+	CallerID  string // "" its own, CallerIDHidden, or a number
+	Voicemail bool
+	RingTime  time.Duration // until forward.no-answer
+	Trigger   Pair[int]     // calls at which it is busy
+
+	All, Busy, NoAnswer, Unreachable Pair[Follow]
+
+	DND        DND
+	Allow      []dial.Number // who gets through dnd
+	Presence   Presence
+	PresenceTo []StatusFollow
+
+	Class           dial.Class // of the calls it makes
+	ForwardingClass dial.Class // of the targets its settings name
+
+	Devices []string // authorization names, sorted
+}
+
+// A Pair has one value for internal calls and one for external ones.
+type Pair[T any] struct{ Internal, External T }
+
+// Of returns the side for an internal or an external call.
+func (p *Pair[T]) Of(internal bool) *T {
+	if internal {
+		return &p.Internal
+	}
+	return &p.External
+}
+
+// A Follow is a compiled forward.
+type Follow struct {
+	On      bool
+	Target  Target
+	Setting string // path of the setting: "numbers/1002/forwarding/all"
+}
+
+// A StatusFollow is the compiled forward of a presence status.
+type StatusFollow struct {
+	Status string
+	Follow
+}
+
+// A Target is where a setting sends a call: voicemail, a number, or a user part
+// at a host.
+type Target struct {
+	Text       string // as configured
+	Voicemail  bool
+	Number     dial.Number // an extension, an E.164 number, or either
+	User, Host string      // of a SIP URI
+}
+
+func parseTarget(p dial.Plan, s string) Target {
+	t := Target{Text: s, Voicemail: s == TargetVoicemail}
+	if t.Voicemail || s == "" {
+		return t
+	}
+	if user, host, ok := splitURI(s); ok {
+		if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+			host = host[:i]
+		}
+		t.User, t.Host = user, Host(host)
+		return t
+	}
+	t.Number, _ = p.Parse(s)
+	return t
+}
+
+// Ring times and triggers where neither number nor domain says otherwise
+// (behaviour.md §3).
+const (
+	DefaultRingTime = 18 * time.Second
+	DefaultTrigger  = 2
+)
+
+// LineDocuments are the documents a [Line] is compiled from. Those that do not
+// exist are zero.
+type LineDocuments struct {
+	Tenant     *Tenant
+	Name       string
+	Number     Number
+	Forwarding Forwarding
+	DND        DND
+	Presence   Presence
+	PresenceTo PresenceForwarding
+	Class      dial.Class
+	Forwarded  dial.Class // the forwarding class
+	Devices    []string
+}
+
+// CompileLine compiles a number with all that hangs on it.
+func CompileLine(d LineDocuments) *Line {
+	n, t := d.Number, d.Tenant
+	l := &Line{
+		Domain: t.Name, Number: d.Name, Public: n.Public, User: n.User,
+		Active:   n.State == "" || n.State == StateActive,
+		CallerID: n.CallerID, Voicemail: n.Voicemail,
+		RingTime: firstOf(time.Duration(n.RingTime), time.Duration(t.Defaults.RingTime), DefaultRingTime),
+		Class:    d.Class, ForwardingClass: d.Forwarded,
+		Devices: d.Devices,
+	}
+	path := "numbers/" + d.Name + "/forwarding/"
+	l.All = follows(t, d.Forwarding.All, path+"all")
+	l.Busy = follows(t, d.Forwarding.Busy, path+"busy")
+	l.NoAnswer = follows(t, d.Forwarding.NoAnswer, path+"no_answer")
+	l.Unreachable = follows(t, d.Forwarding.Unreachable, path+"unreachable")
+	l.Trigger = Pair[int]{
+		Internal: trigger(t, n, l.Busy.Internal.On),
+		External: trigger(t, n, l.Busy.External.On),
+	}
+	if n.User == "" {
+		return l
+	}
+	l.DND, l.Presence = d.DND, d.Presence
+	for _, a := range d.DND.Allow {
+		if who, ok := t.Plan.Parse(a); ok {
+			l.Allow = append(l.Allow, who)
+		}
+	}
+	for _, status := range Statuses() {
+		if to := d.PresenceTo[status].Target; to != "" {
+			l.PresenceTo = append(l.PresenceTo, StatusFollow{status, Follow{
+				On: true, Target: parseTarget(t.Plan, to), Setting: "users/" + n.User + "/presence/forwarding/" + status,
+			}})
+		}
+	}
+	return l
+}
+
+func follows(t *Tenant, s Sides, setting string) Pair[Follow] {
+	one := func(f Forward) Follow {
+		return Follow{On: f.Enabled, Target: parseTarget(t.Plan, f.Target), Setting: setting}
+	}
+	return Pair[Follow]{Internal: one(s.Internal), External: one(s.External)}
+}
+
+// trigger is the number of calls at which a number is busy: 1 with call waiting
+// off, else 2 or what was set. Call waiting that nobody set is on, but gives
+// way to a forward.busy where the domain lets only one of them be.
+func trigger(t *Tenant, n Number, busy bool) int {
+	waiting := !busy || !t.Exclusive
+	switch {
+	case n.CallWaiting != nil:
+		waiting = *n.CallWaiting
+	case t.Defaults.CallWaiting != nil:
+		waiting = *t.Defaults.CallWaiting && waiting
+	}
+	if !waiting {
+		return 1
+	}
+	return firstOf(n.BusyTrigger, t.Defaults.BusyTrigger, DefaultTrigger)
+}
+
+func firstOf[T comparable](vs ...T) (zero T) {
+	for _, v := range vs {
+		if v != zero {
+			return v
+		}
+	}
+	return zero
+}

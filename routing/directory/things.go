@@ -1,0 +1,182 @@
+package directory
+
+import "bellhop/routing/dial"
+
+// A Domain is a tenant: a SIP domain with its other names, its region for
+// reading numbers, its policies and its defaults. Nothing is shared between
+// domains. The name of the document is the canonical domain name.
+type Domain struct {
+	Aliases    []string `json:"aliases,omitempty"`     // other host names and addresses it answers for
+	Region     string   `json:"region,omitempty"`      // ISO 3166-1 alpha-2
+	AccessCode string   `json:"access_code,omitempty"` // dialled for an outside line
+	Policies   Policies `json:"policies,omitzero"`
+	Defaults   Defaults `json:"defaults,omitzero"`
+	Realm      string   `json:"realm"` // of digest; never changes (trust.md §2); default: the name
+}
+
+// Policies are what a domain chose where behaviour.md leaves a choice.
+type Policies struct {
+	BusyExclusive *bool `json:"busy_exclusive,omitempty"` // forward.busy and call waiting exclude each other; default true
+	Strangers     bool  `json:"strangers,omitempty"`      // dial.number is open to strangers
+}
+
+// Defaults are settings of numbers that have none of their own.
+type Defaults struct {
+	RingTime        Duration `json:"ring_time,omitempty"`
+	BusyTrigger     int      `json:"busy_trigger,omitempty"`
+	CallWaiting     *bool    `json:"call_waiting,omitempty"`
+	ClassOfService  string   `json:"class_of_service,omitempty"`
+	ForwardingClass string   `json:"forwarding_class,omitempty"`
+}
+
+// A Site is a place in a domain.
+type Site struct {
+	Name              string `json:"name,omitempty"`
+	ClassOfService    string `json:"class_of_service,omitempty"`
+	MainNumber        string `json:"main_number,omitempty"`
+	EmergencyLocation string `json:"emergency_location,omitempty"`
+	EmergencyCallback string `json:"emergency_callback,omitempty"`
+}
+
+// A Role says what a signed-in user or a token may do (trust.md §2).
+type Role string
+
+// The roles.
+const (
+	RoleUser        Role = "user"
+	RoleDomainAdmin Role = "domain-admin"
+	RoleSystemAdmin Role = "system-admin" // outside domains
+)
+
+// A User is a person. The password is not part of it: [SignIn] holds its hash.
+type User struct {
+	Name          string   `json:"name,omitempty"`
+	Email         string   `json:"email,omitempty"`
+	Role          Role     `json:"role"`               // default user
+	State         string   `json:"state,omitempty"`    // "" or "disabled"
+	Numbers       []string `json:"numbers,omitempty"`  // in the user's order, the main one first
+	Language      string   `json:"language,omitempty"` // BCP 47
+	TimeZone      string   `json:"time_zone,omitempty"`
+	PrimaryDevice string   `json:"primary_device,omitempty"`
+}
+
+// The states of a number. Only an active one can be called.
+const (
+	StateActive   = "active"
+	StateReserved = "reserved"
+	StatePending  = "pending"
+)
+
+// A Number is a line and an AOR; the name of the document is its extension.
+type Number struct {
+	Public          string   `json:"public,omitempty"` // E.164, unique in the system
+	User            string   `json:"user,omitempty"`
+	Site            string   `json:"site,omitempty"`
+	State           string   `json:"state"` // default active
+	Label           string   `json:"label,omitempty"`
+	ClassOfService  string   `json:"class_of_service,omitempty"`
+	ForwardingClass string   `json:"forwarding_class,omitempty"`
+	CallerID        string   `json:"caller_id,omitempty"` // "" its own, "hidden", or a number shown instead
+	Voicemail       bool     `json:"voicemail,omitempty"`
+	RingTime        Duration `json:"ring_time,omitempty"`    // 5 s to 120 s; 0: the default
+	BusyTrigger     int      `json:"busy_trigger,omitempty"` // calls at which it is busy with call waiting on; 0: the default
+	CallWaiting     *bool    `json:"call_waiting,omitempty"`
+}
+
+// CallerIDHidden is the caller id of a number that shows none.
+const CallerIDHidden = "hidden"
+
+// The kinds of devices.
+const (
+	DeviceDesk    = "desk"
+	DeviceSoft    = "soft"
+	DeviceBrowser = "browser"
+)
+
+// A Device is something that registers; the name of the document is its
+// authorization name.
+type Device struct {
+	User      string       `json:"user,omitempty"`
+	Kind      string       `json:"kind"`
+	MAC       string       `json:"mac,omitempty"` // twelve lower-case hex digits
+	Lines     []DeviceLine `json:"lines,omitempty"`
+	DNDAlert  string       `json:"dnd_alert,omitempty"` // none, beep, flash
+	HoldMusic string       `json:"hold_music,omitempty"`
+	TLS       string       `json:"tls,omitempty"` // "" or "required"
+}
+
+// A DeviceLine is one number on a device.
+type DeviceLine struct {
+	Number string `json:"number"`
+	Label  string `json:"label,omitempty"`
+}
+
+// TLSRequired is the value of a device that must not be reached in the clear.
+const TLSRequired = "required"
+
+// MaxDevices is how many devices a user has at most.
+const MaxDevices = 10
+
+// A Group is a hunt group; calls to it are not routed yet.
+type Group struct {
+	Number   string   `json:"number,omitempty"`
+	Members  []string `json:"members,omitempty"`
+	Strategy string   `json:"strategy"` // all, in-order, longest-idle
+	RingTime Duration `json:"ring_time,omitempty"`
+	Overflow string   `json:"overflow,omitempty"`
+}
+
+// A Trunk is a SIP peer towards other networks; calls over it are not routed yet.
+type Trunk struct {
+	Peers    []string `json:"peers,omitempty"`
+	Proof    string   `json:"proof"` // tls, digest, register, address
+	Register bool     `json:"register,omitempty"`
+	MatchIn  []string `json:"match_in,omitempty"`
+	Routes   []Route  `json:"routes,omitempty"`
+	CallerID string   `json:"caller_id,omitempty"`
+	MaxCalls int      `json:"max_calls,omitempty"`
+	MaxCPS   int      `json:"max_cps,omitempty"`
+}
+
+// A Route sends numbers with a prefix to a trunk.
+type Route struct {
+	Prefix   string `json:"prefix"`
+	Priority int    `json:"priority,omitempty"`
+	Strip    int    `json:"strip,omitempty"`
+	Prepend  string `json:"prepend,omitempty"`
+}
+
+// A Class is a class of service: the first rule that matches decides.
+type Class struct {
+	Rules []ClassRule `json:"rules"`
+}
+
+// A ClassRule allows or denies, never both: internal, local, national, mobile,
+// international, premium, or a number with an optional "*" at its end.
+type ClassRule struct {
+	Allow string `json:"allow,omitempty"`
+	Deny  string `json:"deny,omitempty"`
+}
+
+// Compile returns c as routing uses it. A class without rules allows nothing,
+// so it compiles to one that denies everything.
+func (c Class) Compile() dial.Class {
+	out := make(dial.Class, 0, len(c.Rules)+1)
+	for _, r := range c.Rules {
+		s := r.Allow
+		if s == "" {
+			s = r.Deny
+		}
+		d := dial.Rule{Allow: r.Allow != ""}
+		if k, ok := dial.ParseKind(s); ok {
+			d.Kind = k
+		} else {
+			d.Pattern = s
+		}
+		out = append(out, d)
+	}
+	if len(out) == 0 {
+		out = append(out, dial.Rule{Kind: dial.Internal})
+	}
+	return out
+}

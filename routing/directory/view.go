@@ -1,0 +1,191 @@
+package directory
+
+import (
+	"iter"
+	"slices"
+)
+
+// An Index is one of the small tables in which documents are found by what they
+// hold.
+type Index string
+
+// The indices.
+const (
+	IndexHost   Index = "host"   // a domain by its name and each alias; one document a key
+	IndexPublic Index = "public" // a number by its E.164 number; one document a key
+	IndexUser   Index = "user"   // numbers and devices by "domain/user"
+	IndexLine   Index = "line"   // devices, users and groups by "domain/number"
+	IndexClass  Index = "class"  // domains, sites and numbers by "domain/class"
+	IndexSite   Index = "site"   // numbers by "domain/site"
+	IndexDevice Index = "device" // credentials and users by "domain/device"
+)
+
+// A Key is an entry of an index.
+type Key struct {
+	Index Index
+	Value string
+}
+
+// Keys returns the index entries of a document. A store keeps exactly these,
+// written in the transaction that writes the document.
+func Keys(ref Ref, body []byte) []Key {
+	if body == nil {
+		return nil
+	}
+	in := func(ix Index, name string) Key { return Key{ix, ref.Domain + "/" + name} }
+	var keys []Key
+	add := func(k Key, name string) {
+		if name != "" && !slices.Contains(keys, k) {
+			keys = append(keys, k)
+		}
+	}
+	v, _ := Decode(ref.Kind, body)
+	switch v := v.(type) {
+	case Domain:
+		add(Key{IndexHost, ref.Name}, ref.Name)
+		for _, a := range v.Aliases {
+			add(Key{IndexHost, a}, a)
+		}
+		for _, c := range []string{v.Defaults.ClassOfService, v.Defaults.ForwardingClass} {
+			add(Key{IndexClass, ref.Name + "/" + c}, c)
+		}
+	case Site:
+		add(in(IndexClass, v.ClassOfService), v.ClassOfService)
+	case User:
+		for _, n := range v.Numbers {
+			add(in(IndexLine, n), n)
+		}
+		add(in(IndexDevice, v.PrimaryDevice), v.PrimaryDevice)
+	case Number:
+		add(Key{IndexPublic, v.Public}, v.Public)
+		add(in(IndexUser, v.User), v.User)
+		add(in(IndexSite, v.Site), v.Site)
+		add(in(IndexClass, v.ClassOfService), v.ClassOfService)
+		add(in(IndexClass, v.ForwardingClass), v.ForwardingClass)
+	case Device:
+		add(in(IndexUser, v.User), v.User)
+		for _, l := range v.Lines {
+			add(in(IndexLine, l.Number), l.Number)
+		}
+	case Group:
+		for _, n := range append(slices.Clone(v.Members), v.Number) {
+			add(in(IndexLine, n), n)
+		}
+	case Secret:
+		add(in(IndexDevice, v.Device), v.Device)
+	}
+	return keys
+}
+
+// A View is the directory as one transaction sees it.
+type View interface {
+	// Get returns a document; false when there is none.
+	Get(ref Ref) (Document, bool, error)
+	// Find returns the documents that have a key (see [Keys]), in any order.
+	Find(key Key) ([]Ref, error)
+	// List yields the documents of a kind, "" for all kinds; of a domain.
+	List(domain string, kind Kind) iter.Seq2[Ref, error]
+}
+
+// Dependents returns the documents that go when ref is deleted. A store adds
+// their deletion (of those that exist) to the same transaction.
+func Dependents(ref Ref) []Ref {
+	of := func(kinds ...Kind) []Ref {
+		out := make([]Ref, 0, len(kinds))
+		for _, k := range kinds {
+			out = append(out, Ref{ref.Domain, k, ref.Name})
+		}
+		return out
+	}
+	switch ref.Kind {
+	case KindNumber:
+		return of(KindForwarding)
+	case KindUser:
+		return of(KindDND, KindPresence, KindPresenceTo, KindSignIn)
+	case KindDevice:
+		return of(KindCredential)
+	case KindDomain, KindSite, KindGroup, KindTrunk, KindClass, KindForwarding, KindDND,
+		KindPresence, KindPresenceTo, KindCredential, KindSignIn:
+		return nil
+	default:
+		return nil
+	}
+}
+
+// load reads a document into its type; false when there is none. A stored
+// document with faults is read as far as it goes: rules may have become
+// stricter since it was written.
+func load[T any](v View, ref Ref) (t T, ok bool, err error) {
+	doc, ok, err := v.Get(ref)
+	if err != nil || !ok || doc.Body == nil {
+		return t, false, err
+	}
+	val, _ := Decode(ref.Kind, doc.Body)
+	t, ok = val.(T)
+	return t, ok, nil
+}
+
+// An overlay is a View after writes that are not in it yet.
+type overlay struct {
+	base   View
+	writes map[Ref][]byte
+	keys   map[Key][]Ref
+}
+
+func newOverlay(base View, ws []Write) *overlay {
+	o := &overlay{base: base, writes: map[Ref][]byte{}, keys: map[Key][]Ref{}}
+	for _, w := range ws {
+		o.writes[w.Ref] = w.Body
+	}
+	for ref, body := range o.writes {
+		for _, k := range Keys(ref, body) {
+			o.keys[k] = append(o.keys[k], ref)
+		}
+	}
+	return o
+}
+
+// Get implements View.
+func (o *overlay) Get(ref Ref) (Document, bool, error) {
+	if body, ok := o.writes[ref]; ok {
+		return Document{Ref: ref, Body: body}, body != nil, nil
+	}
+	return o.base.Get(ref)
+}
+
+// Find implements View.
+func (o *overlay) Find(key Key) ([]Ref, error) {
+	refs, err := o.base.Find(key)
+	if err != nil {
+		return nil, err
+	}
+	out := slices.Clone(o.keys[key])
+	for _, ref := range refs {
+		if _, ok := o.writes[ref]; !ok {
+			out = append(out, ref)
+		}
+	}
+	slices.SortFunc(out, compareRefs)
+	return out, nil
+}
+
+// List implements View.
+func (o *overlay) List(domain string, kind Kind) iter.Seq2[Ref, error] {
+	return func(yield func(Ref, error) bool) {
+		for ref, body := range o.writes {
+			if body != nil && ref.Domain == domain && (kind == "" || ref.Kind == kind) && !yield(ref, nil) {
+				return
+			}
+		}
+		for ref, err := range o.base.List(domain, kind) {
+			if _, ok := o.writes[ref]; !ok && !yield(ref, err) {
+				return
+			}
+		}
+	}
+}
+
+func (o *overlay) exists(ref Ref) (bool, error) {
+	_, ok, err := o.Get(ref)
+	return ok, err
+}

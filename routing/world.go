@@ -1,0 +1,205 @@
+package routing
+
+import (
+	"bellhop/routing/dial"
+	"bellhop/routing/directory"
+	"bellhop/routing/ring"
+)
+
+// A World is what a decision may depend on, as far as it was loaded. Its values
+// are compiled and immutable; the lists are short and searched in order. The
+// zero World is empty and ready; [World.Reset] makes a used one empty again and
+// keeps its memory. It is not safe for concurrent use while it is filled.
+type World struct {
+	domains  []domainEntry
+	numbers  []numberEntry
+	names    []nameEntry
+	bindings []bindingsEntry
+	calls    []callsEntry
+}
+
+type (
+	domainEntry struct {
+		host   string
+		tenant *directory.Tenant
+	}
+	numberEntry struct {
+		domain, key string
+		line        *directory.Line
+	}
+	nameEntry struct {
+		kind                 NeedKind // NeedUser or NeedDevice
+		domain, name, number string
+	}
+	bindingsEntry struct {
+		domain, number string
+		targets        []ring.Target
+		nat            bool
+	}
+	callsEntry struct {
+		domain, number string
+		n              int
+	}
+)
+
+// Reset empties w.
+func (w *World) Reset() {
+	clear(w.domains)
+	clear(w.numbers)
+	clear(w.names)
+	clear(w.bindings)
+	clear(w.calls)
+	*w = World{w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0]}
+}
+
+// PutDomain says which domain answers for a host (see [directory.Host]); nil
+// for none.
+func (w *World) PutDomain(host string, t *directory.Tenant) {
+	w.domains = append(w.domains, domainEntry{host, t})
+}
+
+// PutNumber says what an extension or E.164 number of a domain is; nil for
+// nothing.
+func (w *World) PutNumber(domain, key string, l *directory.Line) {
+	w.numbers = append(w.numbers, numberEntry{domain, key, l})
+}
+
+// PutUser says what the main number of a user is; "" when there is no such user
+// or it has none.
+func (w *World) PutUser(domain, user, number string) {
+	w.names = append(w.names, nameEntry{NeedUser, domain, user, number})
+}
+
+// PutDevice says what the first line of a device is; "" when there is no such
+// device or it has none.
+func (w *World) PutDevice(domain, device, number string) {
+	w.names = append(w.names, nameEntry{NeedDevice, domain, device, number})
+}
+
+// PutBindings says where the devices of a number are: the bindings of its AOR
+// that have not expired, as targets, best q first, and whether any of them is
+// behind NAT (its Contact differs from its source). The World keeps targets;
+// nobody may change them.
+func (w *World) PutBindings(domain, number string, targets []ring.Target, nat bool) {
+	w.bindings = append(w.bindings, bindingsEntry{domain, number, targets, nat})
+}
+
+// PutCalls says how many calls of a number ring, are being made or talk.
+func (w *World) PutCalls(domain, number string, n int) {
+	w.calls = append(w.calls, callsEntry{domain, number, n})
+}
+
+func (w *World) domain(host string) (*directory.Tenant, bool) {
+	for i := range w.domains {
+		if e := &w.domains[i]; e.host == host || e.tenant != nil && e.tenant.Name == host {
+			return e.tenant, true
+		}
+	}
+	return nil, false
+}
+
+func (w *World) number(domain, key string) (*directory.Line, bool) {
+	for i := range w.numbers {
+		if e := &w.numbers[i]; e.domain == domain && (e.key == key || e.line != nil && e.line.Number == key) {
+			return e.line, true
+		}
+	}
+	return nil, false
+}
+
+func (w *World) name(kind NeedKind, domain, name string) (string, bool) {
+	for i := range w.names {
+		if e := &w.names[i]; e.kind == kind && e.domain == domain && e.name == name {
+			return e.number, true
+		}
+	}
+	return "", false
+}
+
+func (w *World) bound(domain, number string) (*bindingsEntry, bool) {
+	for i := range w.bindings {
+		if e := &w.bindings[i]; e.domain == domain && e.number == number {
+			return e, true
+		}
+	}
+	return nil, false
+}
+
+func (w *World) live(domain, number string) (int, bool) {
+	for i := range w.calls {
+		if e := &w.calls[i]; e.domain == domain && e.number == number {
+			return e.n, true
+		}
+	}
+	return 0, false
+}
+
+// has reports whether a need is met.
+func (w *World) has(n Need) (ok bool) {
+	switch n.Kind {
+	case NeedNothing:
+		ok = true
+	case NeedDomain:
+		_, ok = w.domain(n.Key)
+	case NeedNumber:
+		_, ok = w.number(n.Domain, n.Key)
+	case NeedUser, NeedDevice:
+		_, ok = w.name(n.Kind, n.Domain, n.Key)
+	case NeedBindings:
+		_, ok = w.bound(n.Domain, n.Key)
+	case NeedCalls:
+		_, ok = w.live(n.Domain, n.Key)
+	default:
+		panic("routing: unknown need " + n.Kind.String())
+	}
+	return ok
+}
+
+// Fill puts what a need asks of the directory into w, read from a view: domains,
+// numbers, users and devices. It reports false for bindings and calls, which no
+// directory holds. Stores call it, so that compiling is written once.
+func Fill(view directory.View, need Need, w *World) (bool, error) {
+	switch need.Kind {
+	case NeedDomain:
+		t, _, err := directory.LoadTenant(view, need.Key)
+		if err != nil {
+			return true, err
+		}
+		w.PutDomain(need.Key, t)
+	case NeedNumber:
+		t, ok, err := directory.LoadTenant(view, need.Domain)
+		var line *directory.Line
+		if err == nil && ok {
+			line, _, err = directory.LoadLine(view, t, need.Key)
+		}
+		if err != nil {
+			return true, err
+		}
+		w.PutNumber(need.Domain, need.Key, line)
+	case NeedUser:
+		n, _, err := directory.LoadUser(view, need.Domain, need.Key)
+		if err != nil {
+			return true, err
+		}
+		w.PutUser(need.Domain, need.Key, n)
+	case NeedDevice:
+		n, _, err := directory.LoadDevice(view, need.Domain, need.Key)
+		if err != nil {
+			return true, err
+		}
+		w.PutDevice(need.Domain, need.Key, n)
+	case NeedNothing, NeedBindings, NeedCalls:
+		return false, nil
+	default:
+		panic("routing: unknown need " + need.Kind.String())
+	}
+	return true, nil
+}
+
+// keyOf returns what a dialled number is looked for by: first its extension.
+func keyOf(n dial.Number) string {
+	if n.Ext != "" {
+		return n.Ext
+	}
+	return n.E164
+}
