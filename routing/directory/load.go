@@ -96,13 +96,8 @@ func LoadCredential(v View, domain, username string) (Credential, bool, error) {
 	if err != nil || !ok {
 		return Credential{}, false, err
 	}
-	dom, ok, err := load[Domain](v, Ref{Kind: KindDomain, Name: domain})
-	if err != nil || !ok {
-		return Credential{}, false, err
-	}
 	c := Credential{
-		Domain: domain, Realm: dom.Realm, Device: s.Device, Username: username,
-		User: dev.User, Kind: dev.Kind, Sealed: s.Sealed, Expires: s.Expires,
+		Device: s.Device, User: dev.User, Kind: dev.Kind, Username: username, Sealed: s.Sealed, Expires: s.Expires,
 		TLSRequired: dev.TLS == TLSRequired,
 	}
 	for _, l := range dev.Lines {

@@ -38,16 +38,6 @@ type Site struct {
 	EmergencyCallback string `json:"emergency_callback,omitempty"`
 }
 
-// A Role says what a signed-in user or a token may do (trust.md §2).
-type Role string
-
-// The roles.
-const (
-	RoleUser        Role = "user"
-	RoleDomainAdmin Role = "domain-admin"
-	RoleSystemAdmin Role = "system-admin" // outside domains
-)
-
 // A User is a person. The password is not part of it: [SignIn] holds its hash.
 type User struct {
 	Name          string   `json:"name,omitempty"`

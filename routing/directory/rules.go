@@ -1,14 +1,5 @@
 package directory
 
-import "errors"
-
-// What a store answers with. Callers test with errors.Is.
-var (
-	ErrNotFound = errors.New("directory: not found")
-	ErrVersion  = errors.New("directory: somebody else was faster")
-	ErrExists   = errors.New("directory: exists already")
-)
-
 // The names of rules that only settings break; those of calls are in routing.
 const (
 	RuleSyntax      = "syntax"            // no JSON, or the wrong type
