@@ -19,7 +19,7 @@ import (
 // Config is the whole configuration of a node. In the tags, change says what a
 // reload does with a key: "reload" is applied at once, "restart" waits.
 type Config struct {
-	Node         string   `yaml:"node" change:"restart" doc:"Name of this node in tokens, records and the log; letters, digits and '-', at most 16."`
+	Node         Node     `yaml:"node"`
 	SIP          SIP      `yaml:"sip"`
 	HTTPS        HTTPS    `yaml:"https"`
 	Metrics      Metrics  `yaml:"metrics"`
@@ -29,6 +29,12 @@ type Config struct {
 	Timers       Timers   `yaml:"timers"`
 	Log          Log      `yaml:"log"`
 	DrainTimeout Duration `yaml:"drain_timeout" change:"reload" doc:"How long a stop waits for calls that need this process. Proxied calls live on without it."`
+}
+
+// Node names this node among those that share a store.
+type Node struct {
+	Name   string `yaml:"name" change:"restart" doc:"Name of this node for people; letters, digits and '-', at most 16."`
+	Number int    `yaml:"number" change:"restart" doc:"Number of this node in tokens and call ids, 1 to 255; different on every node that shares a store."`
 }
 
 // SIP configures signalling.
@@ -119,7 +125,7 @@ const (
 // https.cert and https.key have no default.
 func Default() *Config {
 	return &Config{
-		Node: "bellhop",
+		Node: Node{Name: "bellhop", Number: 1},
 		SIP: SIP{
 			ReadBuffer:  4 << 20,
 			WriteBuffer: 4 << 20,

@@ -45,8 +45,8 @@ func TestParse(t *testing.T) {
 			c.SIP.ReadBuffer, c.SIP.WriteBuffer = 64<<10, 1<<20
 			c.DrainTimeout = config.Duration(90 * time.Second)
 		}},
-		{"from the environment", tls + "node: node-${N}\nlimits: {calls: '${CALLS}'}\n", map[string]string{"N": "7", "CALLS": "12"}, func(c *config.Config) {
-			c.Node, c.Limits.Calls = "node-7", 12
+		{"from the environment", tls + "node: {name: 'node-${N}'}\nlimits: {calls: '${CALLS}'}\n", map[string]string{"N": "7", "CALLS": "12"}, func(c *config.Config) {
+			c.Node.Name, c.Limits.Calls = "node-7", 12
 		}},
 		{"log", tls + "log: {level: debug, format: text}\n", nil, func(c *config.Config) {
 			c.Log = config.Log{Level: slog.LevelDebug, Format: config.Text}
@@ -82,7 +82,7 @@ func TestParseReportsEveryFault(t *testing.T) {
 	}{
 		{"empty file", "", []string{"0: https.cert: missing", "0: https.key: missing"}},
 		{"many at once", strings.Join([]string{
-			"node: a name",       // 1
+			"node: {name: a name, number: 300}",
 			"sip:",               // 2
 			"  listeners:",       // 3
 			"  - bind: here",     // 4
@@ -98,7 +98,8 @@ func TestParseReportsEveryFault(t *testing.T) {
 			"drain_timeout: -1s", // 14
 			"colour: red",        // 15
 		}, "\n"), []string{
-			"1: node: \"a name\" is no name",
+			"1: node.name: \"a name\" is no name",
+			"1: node.number: 300 is not between",
 			"4: sip.listeners[0].bind: \"here\" is no address and port",
 			"5: sip.listeners[0].transport: transport tls is not built yet",
 			"6: sip.listeners[1].network: \"lan\" is neither",
@@ -112,19 +113,19 @@ func TestParseReportsEveryFault(t *testing.T) {
 			"14: drain_timeout: -1s is not between",
 			"15: colour: no such key; known here:",
 		}},
-		{"wrong shapes", tls + "sip: [1]\nlog: 7\nnode: {a: b}\nstore:\n  dir: [x]\n", []string{
+		{"wrong shapes", tls + "sip: [1]\nlog: 7\ndrain_timeout: {a: b}\nstore:\n  dir: [x]\n", []string{
 			"2: sip: is a list; want a mapping", "3: log: is a single value; want a mapping",
-			"4: node: is a mapping; want a single value", "6: store.dir: is a list; want a single value",
+			"4: drain_timeout: is a mapping; want a single value", "6: store.dir: is a list; want a single value",
 		}},
 		{"list wanted", tls + "sip: {listeners: 5060}\n", []string{"2: sip.listeners: is a single value; want a list"}},
-		{"no value", tls + "node:\n", []string{"2: node: has no value"}},
-		{"twice", tls + "node: a\nnode: b\n", []string{"3: node: already set in line 2"}},
+		{"no value", tls + "drain_timeout:\n", []string{"2: drain_timeout: has no value"}},
+		{"twice", tls + "drain_timeout: 1s\ndrain_timeout: 2s\n", []string{"3: drain_timeout: already set in line 2"}},
 		{"no yaml", "a: [\n", []string{"1: "}},
 		{"a list at the top", "- a\n", []string{"1: : is a list; want a mapping"}},
 		{"two documents", tls + "---\n" + tls, []string{"3: : a second YAML document"}},
-		{"anchors", tls + "node: &a x\nstore: {dir: *a}\n", []string{"2: node: anchors", "3: store.dir: anchors"}},
-		{"not in the environment", tls + "node: ${NODE}\n", []string{"2: node: ${NODE} is not in the environment"}},
-		{"unclosed", tls + "node: a${NODE\n", []string{"2: node: ${NODE has no }"}},
+		{"anchors", tls + "drain_timeout: &a 1s\nstore: {dir: *a}\n", []string{"2: drain_timeout: anchors", "3: store.dir: anchors"}},
+		{"not in the environment", tls + "store: {dir: '${NODE}'}\n", []string{"2: store.dir: ${NODE} is not in the environment"}},
+		{"unclosed", tls + "store: {dir: 'a${NODE'}\n", []string{"2: store.dir: ${NODE has no }"}},
 		{"wildcard needs advertise", tls + "sip: {listeners: [{bind: '[::]:5060'}]}\n", []string{"2: sip.listeners[0].advertise: missing"}},
 		{"families differ", tls + "sip: {listeners: [{bind: '[::]:5060', advertise: '192.0.2.1:5060'}]}\n", []string{"2: sip.listeners[0].advertise: 192.0.2.1:5060 is of another"}},
 		{"one address twice", tls + "sip: {listeners: [{bind: '127.0.0.1:5060'}, {bind: '127.0.0.1:5060'}]}\n", []string{"2: sip.listeners[1].bind: 127.0.0.1:5060 is taken by sip.listeners[0]"}},

@@ -104,8 +104,11 @@ func (c *Config) resolve(dir string) {
 
 // validate reports what is wrong with values that can be read.
 func (c *Config) validate(fault func(path, format string, args ...any)) {
-	if !regexp.MustCompile(`^[A-Za-z0-9-]{1,16}$`).MatchString(c.Node) {
-		fault("node", "%q is no name of 1 to 16 letters, digits and '-'", c.Node)
+	if !regexp.MustCompile(`^[A-Za-z0-9-]{1,16}$`).MatchString(c.Node.Name) {
+		fault("node.name", "%q is no name of 1 to 16 letters, digits and '-'", c.Node.Name)
+	}
+	if n := c.Node.Number; n < 1 || n > 255 {
+		fault("node.number", "%d is not between 1 and 255", n)
 	}
 	c.SIP.validate(fault)
 	c.HTTPS.validate(fault)
