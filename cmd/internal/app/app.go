@@ -1,3 +1,185 @@
 // Package app wires the daemon: it is the only place that knows every package,
-// and it translates nothing.
+// and it translates nothing. What it hands to one package implements that
+// package's interface as it is; a type that would need an adapter here lives in
+// the wrong package. Tests start the whole daemon through it, on ports of their
+// own.
+//
+// [App.Run] owns one goroutine for each part and waits for all of them.
 package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"bellhop/config"
+	"bellhop/store/keyring"
+)
+
+// Options are what the daemon needs from outside.
+type Options struct {
+	Config     *config.Config                 // in force at the start
+	Load       func() (*config.Config, error) // reads it again; nil: there is nothing to read
+	AdminToken config.Secret                  // of the environment; may be zero
+	Version    string
+	Log        io.Writer // nil: discard
+}
+
+// An App is a daemon. Make one with [New], then [App.Run] it once.
+type App struct {
+	opts    Options
+	started time.Time
+	logging logSettings
+	log     *slog.Logger
+	metrics *prometheus.Registry
+	keys    *keyring.Ring
+	cert    *certificate
+	https   net.Listener
+	parts   []part // in the order of their start
+	up      chan struct{}
+
+	cleanups []cleanup // run last first
+
+	draining     atomic.Bool
+	drainTimeout atomic.Int64 // time.Duration
+	reloads      *prometheus.CounterVec
+	reload   sync.Mutex // one reload at a time; guards conf
+	conf     *config.Config
+	reloaded atomic.Pointer[string] // what became of the last reload
+}
+
+// New builds everything and binds every listener: what can fail fails here.
+// What was built before a failure is closed again.
+func New(ctx context.Context, opts Options) (_ *App, err error) {
+	if opts.Log == nil {
+		opts.Log = io.Discard
+	}
+	c := opts.Config
+	a := &App{opts: opts, conf: c, started: time.Now(), up: make(chan struct{})}
+	a.log = newLog(opts.Log, c.Log, &a.logging)
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("app: %w", err), a.stop())
+		}
+	}()
+	a.metrics = prometheus.NewRegistry()
+	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.reloads = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bellhop_config_reloads_total", Help: "Reloads of the configuration, by result.",
+	}, []string{"result"})
+	a.metrics.MustRegister(a.reloads)
+	a.drainTimeout.Store(int64(c.DrainTimeout))
+	if err := makeFolders(c); err != nil {
+		return nil, err
+	}
+	if a.keys, err = keyring.New(keyring.Options{Dir: c.Keys.Dir, Create: true}); err != nil {
+		return nil, err
+	}
+	if err := a.listen(ctx, http.NotFoundHandler()); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// listen binds the HTTP listeners.
+func (a *App) listen(ctx context.Context, api http.Handler) error {
+	h := a.conf.HTTPS
+	if !h.Plain {
+		pair, err := readCertificate(h)
+		if err != nil {
+			return err
+		}
+		a.cert = &certificate{}
+		a.cert.current.Store(pair)
+	}
+	var err error
+	if a.https, err = a.bind(ctx, "https", h.Bind); err != nil {
+		return err
+	}
+	w := &web{ln: a.https, handler: api, tls: a.cert, log: a.log}
+	a.parts = append(a.parts, part{"https", w.serve})
+	return nil
+}
+
+// bind listens on at until the daemon stops.
+func (a *App) bind(ctx context.Context, name string, at netip.AddrPort) (net.Listener, error) {
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, "tcp", at.String())
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	a.onStop(name+" listener", func() error {
+		if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return ln, nil
+}
+
+// HTTPSAddr is the address of the API: it tells which port a 0 became.
+func (a *App) HTTPSAddr() netip.AddrPort { return tcpAddr(a.https) }
+
+func tcpAddr(ln net.Listener) netip.AddrPort {
+	if at, ok := ln.Addr().(*net.TCPAddr); ok {
+		return at.AddrPort()
+	}
+	return netip.AddrPort{}
+}
+
+// Up is closed when everything runs.
+func (a *App) Up() <-chan struct{} { return a.up }
+
+// Close undoes New when Run was never called.
+func (a *App) Close() error { return a.stop() }
+
+// Run serves until ctx ends, stops everything, and returns why it ended: nil
+// when that was ctx.
+func (a *App) Run(ctx context.Context) error {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	for _, p := range a.parts {
+		a.start(ctx, p, fail)
+	}
+	a.log.InfoContext(ctx, "bellhop is up", slog.String("version", a.opts.Version), slog.String("node", a.conf.Node.Name), slog.Any("listen", a.listening()))
+	close(a.up)
+	<-ctx.Done()
+	cause := context.Cause(ctx)
+	a.draining.Store(true)
+	err := a.stop()
+	if !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	a.log.InfoContext(ctx, "bellhop has stopped")
+	return err
+}
+
+// listening are the addresses of all listeners, for people.
+func (a *App) listening() []string {
+	scheme := "https://"
+	if a.cert == nil {
+		scheme = "http://"
+	}
+	return []string{scheme + a.HTTPSAddr().String()}
+}
+
+// makeFolders makes the folders of the state, for us alone.
+func makeFolders(c *config.Config) error {
+	for _, dir := range []string{c.Store.Dir, c.Keys.Dir} {
+		if err := mkdir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"bellhop/config"
+	"bellhop/control"
+)
+
+var _ control.Node = (*App)(nil)
+
+// Status implements [control.Node].
+func (a *App) Status() control.NodeStatus {
+	s := control.NodeStatus{
+		Name: a.opts.Config.Node.Name, Version: a.opts.Version, Started: a.started,
+		Draining: a.draining.Load(), Listen: a.listening(),
+	}
+	if r := a.reloaded.Load(); r != nil {
+		s.Config = *r
+	}
+	s.Ready = !s.Draining
+	return s
+}
+
+// Reload reads the configuration again, puts in force what can be, and says
+// what that is and what waits for a restart. On an error the old one stays.
+func (a *App) Reload(ctx context.Context) (control.ReloadReport, error) {
+	report, err := a.tryReload()
+	words := fmt.Sprintf("%s: applied %v, waiting %v", time.Now().UTC().Format(time.RFC3339), report.Applied, report.Waiting)
+	if err != nil {
+		words = fmt.Sprintf("%s: refused: %v", time.Now().UTC().Format(time.RFC3339), err)
+		a.log.ErrorContext(ctx, "reload refused, the old configuration stays", slog.Any("err", err))
+	} else {
+		a.log.InfoContext(ctx, "reloaded", slog.Any("applied", report.Applied), slog.Any("waiting", report.Waiting))
+	}
+	a.reloaded.Store(&words)
+	a.reloads.WithLabelValues(map[bool]string{true: "applied", false: "refused"}[err == nil]).Inc()
+	return report, err
+}
+
+func (a *App) tryReload() (control.ReloadReport, error) {
+	if a.opts.Load == nil {
+		return control.ReloadReport{}, errors.New("app: reload: there is no configuration file")
+	}
+	a.reload.Lock()
+	defer a.reload.Unlock()
+	// All that can fail comes first.
+	c, err := a.opts.Load()
+	if err != nil {
+		return control.ReloadReport{}, fmt.Errorf("app: reload: %w", err)
+	}
+	var pair *tls.Certificate
+	if a.cert != nil && !c.HTTPS.Plain {
+		if pair, err = readCertificate(c.HTTPS); err != nil {
+			return control.ReloadReport{}, fmt.Errorf("app: reload: %w", err)
+		}
+	}
+	if err := a.keys.Reload(); err != nil {
+		return control.ReloadReport{}, fmt.Errorf("app: reload: %w", err)
+	}
+	changes := config.Diff(a.conf, c)
+	if pair != nil {
+		a.cert.current.Store(pair) // the file may be a new one under the same name
+	}
+	a.logging.base.Set(c.Log.Level)
+	a.drainTimeout.Store(int64(c.DrainTimeout))
+	a.conf = applied(a.conf, c)
+	return control.ReloadReport{Applied: changes.Applied, Waiting: changes.Waiting}, nil
+}
+
+// applied returns the configuration in force after a reload: what waits for a
+// restart stays as it was, so that the next reload says so again.
+func applied(old, next *config.Config) *config.Config {
+	c := *old
+	c.Log.Level = next.Log.Level
+	c.DrainTimeout = next.DrainTimeout
+	c.HTTPS.Cert, c.HTTPS.Key = next.HTTPS.Cert, next.HTTPS.Key
+	return &c
+}
+
+// Drain makes the node refuse new calls and waits until those that need this
+// process are over, the drain timeout ends, or ctx does.
+func (a *App) Drain(ctx context.Context) {
+	limit := time.Duration(a.drainTimeout.Load())
+	a.draining.Store(true)
+	a.log.InfoContext(ctx, "draining: new calls are refused", slog.Duration("at_most", limit))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errDrained)
+	defer cancel()
+	a.drainCalls(ctx)
+	a.log.InfoContext(ctx, "drained")
+}
+
+// drainCalls waits for the calls that need this process.
+func (a *App) drainCalls(context.Context) {}
+
+// errDrained ends a drain that took too long.
+var errDrained = errors.New("app: the drain timeout is over")
+
+// Check looks at what a valid configuration names: whether the certificate can
+// be used and the folders can be written to. It changes nothing.
+func Check(c *config.Config) error {
+	var errs []error
+	if !c.HTTPS.Plain {
+		_, err := readCertificate(c.HTTPS)
+		errs = append(errs, err)
+	}
+	for key, dir := range map[string]string{"store.dir": c.Store.Dir, "keys.dir": c.Keys.Dir} {
+		info, err := os.Stat(dir)
+		switch {
+		case errors.Is(err, os.ErrNotExist): // is made at the start
+		case err != nil:
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		case !info.IsDir():
+			errs = append(errs, fmt.Errorf("%s: %s is no folder", key, dir))
+		case info.Mode().Perm()&0o077 != 0:
+			errs = append(errs, fmt.Errorf("%s: %s can be read by others (mode %04o); make it 0700", key, dir, info.Mode().Perm()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// mkdir makes a folder for us alone; one that is there stays as it is.
+func mkdir(dir string) error { return os.MkdirAll(dir, 0o700) }
