@@ -20,9 +20,9 @@ import (
 
 // apiFlags say where the API is and who asks.
 type apiFlags struct {
-	URL       string `env:"BELLHOP_URL" placeholder:"URL" help:"Address of the API, such as https://127.0.0.1:8443 (BELLHOP_URL)."`
-	TokenFile string `env:"BELLHOP_TOKEN_FILE" placeholder:"FILE" help:"File with the token (BELLHOP_TOKEN_FILE; BELLHOP_TOKEN or BELLHOP_ADMIN_TOKEN is the token itself)."`
-	CA        string `name:"ca" env:"BELLHOP_CA" placeholder:"FILE" help:"Certificates (PEM) that the API's may be signed by, beside those of the system (BELLHOP_CA)."`
+	URL       string `env:"BELLHOP_URL" placeholder:"URL" help:"Address of the API, such as https://127.0.0.1:8443."`
+	TokenFile string `env:"BELLHOP_TOKEN_FILE" placeholder:"FILE" help:"File with the token; BELLHOP_TOKEN or BELLHOP_ADMIN_TOKEN may be the token itself."`
+	CA        string `name:"ca" env:"BELLHOP_CA" placeholder:"FILE" help:"Certificates (PEM) that the API's may be signed by, beside those of the system."`
 	Demo      string `default:".demo" placeholder:"DIR" help:"Folder of a demo; address, token and certificate come from it when not given (${default})."`
 }
 
@@ -188,11 +188,12 @@ func (c *client) do(ctx context.Context, method, path string, in, out any, heade
 
 // inDomain returns the path of something in a domain, its parts escaped.
 func inDomain(domain string, parts ...string) string {
-	path := "/v1/domains/" + url.PathEscape(domain)
+	var b strings.Builder
+	b.WriteString("/v1/domains/" + url.PathEscape(domain))
 	for _, p := range parts {
-		path += "/" + url.PathEscape(p)
+		b.WriteString("/" + url.PathEscape(p))
 	}
-	return path
+	return b.String()
 }
 
 // orDemo returns the domain that was given, or that of the demo.

@@ -100,7 +100,7 @@ func (c demoCmd) Run(ctx context.Context, std stdio) error {
 func (c demoCmd) warn(std stdio) {
 	say := func(asked bool, format string, args ...any) {
 		if asked {
-			fmt.Fprintf(std.err, "bellhop: "+format+"\n", args...)
+			std.say("bellhop: "+format, args...)
 		}
 	}
 	say(c.SIPS.IsValid(), "--sips %s: SIP over TLS is not built yet; nothing listens there", c.SIPS)
@@ -146,7 +146,7 @@ func (c *demoCmd) advertised(ap netip.AddrPort) netip.AddrPort {
 		target, local = "[2001:db8::1]:9", netip.IPv6Loopback()
 	}
 	var d net.Dialer
-	if conn, err := d.Dial("udp", target); err == nil { //nolint:noctx // sends nothing, waits for nothing
+	if conn, err := d.Dial("udp", target); err == nil {
 		if at, ok := conn.LocalAddr().(*net.UDPAddr); ok {
 			local = at.AddrPort().Addr().Unmap()
 		}

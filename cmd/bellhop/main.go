@@ -27,6 +27,11 @@ type stdio struct {
 	env      config.Lookup
 }
 
+// say writes a line for people, beside what the command prints.
+func (s stdio) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.err, format+"\n", args...) // nobody to tell
+}
+
 // commands is the command line.
 type commands struct {
 	Serve   serveCmd   `cmd:"" help:"Run the daemon."`
@@ -72,12 +77,12 @@ func run(ctx context.Context, std stdio, args []string) (status int) {
 	}
 	line, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(std.err, "bellhop: %v\nbellhop --help tells more.\n", err)
+		std.say("bellhop: %v\nbellhop --help tells more.", err)
 		return exitUsage
 	}
 	if err := line.Run(); err != nil {
 		if !errors.Is(err, errSaid) {
-			fmt.Fprintf(std.err, "bellhop: %v\n", err)
+			std.say("bellhop: %v", err)
 		}
 		return exitFailed
 	}

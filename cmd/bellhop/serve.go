@@ -120,7 +120,7 @@ func (checkCmd) Help() string {
 func (c checkCmd) Run(std stdio) error {
 	conf, err := config.Load(c.File, std.env)
 	if e, ok := errors.AsType[*config.Error](err); ok {
-		fmt.Fprintln(std.err, e)
+		std.say("%v", e)
 		return errSaid
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func (c checkCmd) Run(std stdio) error {
 	}
 	_, tokenErr := config.AdminToken(std.env)
 	if err := errors.Join(refuseDemo(conf), app.Check(conf), tokenErr); err != nil {
-		fmt.Fprintf(std.err, "%s: %v\n", c.File, err)
+		std.say("%s: %v", c.File, err)
 		return errSaid
 	}
 	_, err = fmt.Fprintf(std.out, "%s is fine: %d SIP listeners, API on %s, drains for %s\n",

@@ -54,7 +54,7 @@ func (c userList) Run(ctx context.Context, std stdio) error {
 		return err
 	}
 	w := tabwriter.NewWriter(std.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "USER\tNAME\tROLE\tNUMBERS")
+	_, _ = fmt.Fprintln(w, "USER\tNAME\tROLE\tNUMBERS")
 	for cursor := ""; ; {
 		var page struct {
 			Items []user `json:"items"`
@@ -75,7 +75,7 @@ func (c userList) Run(ctx context.Context, std stdio) error {
 			if u.State != "" && u.State != "active" {
 				role += " (" + u.State + ")"
 			}
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.User, u.Name, role, strings.Join(u.Numbers, " "))
+			_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", u.User, u.Name, role, strings.Join(u.Numbers, " "))
 		}
 		if cursor = page.Next; cursor == "" {
 			return w.Flush()
@@ -103,7 +103,7 @@ func (c userAdd) Run(ctx context.Context, std stdio) error {
 		if err := api.do(ctx, http.MethodPut, path, body, nil, "If-None-Match", "*"); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		fmt.Fprintln(std.err, "made", path)
+		std.say("made %s", path)
 		return nil
 	}
 	body := map[string]any{"role": c.Role}
@@ -135,7 +135,9 @@ func (c userAdd) Run(ctx context.Context, std stdio) error {
 		if err := api.do(ctx, http.MethodPost, path+"/credentials", map[string]any{}, &made); err != nil {
 			return err
 		}
-		fmt.Fprintf(std.out, "%s authenticates as %s with %s (shown once)\n", d, made.Username, made.Secret)
+		if _, err := fmt.Fprintf(std.out, "%s authenticates as %s with %s (shown once)\n", d, made.Username, made.Secret); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -151,7 +153,7 @@ func (c userPassword) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "new password of %s: ", c.User)
+	std.say("new password of %s:", c.User)
 	line, err := bufio.NewReader(std.in).ReadString('\n')
 	password := strings.TrimRight(line, "\r\n")
 	if password == "" {

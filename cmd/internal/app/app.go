@@ -54,9 +54,9 @@ type App struct {
 	draining     atomic.Bool
 	drainTimeout atomic.Int64 // time.Duration
 	reloads      *prometheus.CounterVec
-	reload   sync.Mutex // one reload at a time; guards conf
-	conf     *config.Config
-	reloaded atomic.Pointer[string] // what became of the last reload
+	reload       sync.Mutex // one reload at a time; guards conf
+	conf         *config.Config
+	reloaded     atomic.Pointer[string] // what became of the last reload
 }
 
 // New builds everything and binds every listener: what can fail fails here.
@@ -152,7 +152,7 @@ func (a *App) Run(ctx context.Context) error {
 	for _, p := range a.parts {
 		a.start(ctx, p, fail)
 	}
-	a.log.InfoContext(ctx, "bellhop is up", slog.String("version", a.opts.Version), slog.String("node", a.conf.Node.Name), slog.Any("listen", a.listening()))
+	a.log.InfoContext(ctx, "bellhop is up", slog.String("version", a.opts.Version), slog.String("node", a.opts.Config.Node.Name), slog.Any("listen", a.listening()))
 	close(a.up)
 	<-ctx.Done()
 	cause := context.Cause(ctx)

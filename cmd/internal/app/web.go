@@ -17,7 +17,6 @@ import (
 
 // A web is one HTTP listener.
 type web struct {
-	name    string
 	ln      net.Listener
 	handler http.Handler
 	tls     *certificate // nil: plain
@@ -62,9 +61,13 @@ func (w *web) serve(ctx context.Context) error {
 }
 
 // A certificate is what the listener shows; a reload replaces it.
-type certificate struct{ current atomic.Pointer[tls.Certificate] }
+type certificate struct {
+	current atomic.Pointer[tls.Certificate]
+}
 
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current.Load(), nil }
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	return c.current.Load(), nil
+}
 
 // readCertificate reads the pair that h names.
 func readCertificate(h config.HTTPS) (*tls.Certificate, error) {
