@@ -1,10 +1,12 @@
 // Package ring carries a plan out: a pure state machine that turns events
 // (responses, timers, a CANCEL from upstream, registrations, decided visits)
-// into effects (invite, cancel, reply, timers, visit, end).
+// into effects (invite, cancel, reply, timers, visit, end). It is the response
+// context of RFC 3261 §16.7 with the rules ring.* of a telephone system.
 //
 // It knows nothing of SIP dialogs or transactions: a branch is something that
 // can be invited, cancelled and answered, and sip/proxy and sip/b2bua are two
-// ways to carry a branch out. It reads no clock and starts no goroutine.
+// ways to carry a branch out. Only INVITE rings; other methods are no matter of
+// this package. It reads no clock and starts no goroutine.
 package ring
 
 import (
@@ -12,6 +14,57 @@ import (
 
 	"bellhop/routing/location"
 )
+
+// Times of the rules.
+const (
+	ClockTime  = 170 * time.Second           // ring.clock
+	SilentTime = 4 * time.Second             // ring.silent
+	NextTime   = 500 * time.Millisecond      // ring.stage
+	cancelTime = 64 * 500 * time.Millisecond // RFC 3261 §9.1: a cancelled INVITE is given up after 64*T1
+)
+
+// ElsewhereReason is the Reason of a CANCEL when a person answered on another
+// branch (rule ring.reason, RFC 3326).
+const ElsewhereReason = `SIP;cause=200;text="Call completed elsewhere"`
+
+// A Plan is how one number rings. It is not changed once it is handed over.
+type Plan struct {
+	// Stages ring one after the other. The targets of a stage ring together or,
+	// where their q differs, in groups by q, the highest first; of several
+	// targets of one instance the first rings, and the next only when its flow
+	// turns out to be broken (rule ring.devices).
+	Stages [][]Target
+	// RingTime is how long a stage rings; its q groups share it evenly. 0: until
+	// Clock, which all groups of all stages share.
+	RingTime time.Duration
+	// Clock is how long the whole call may still ring unanswered; 0 means
+	// [ClockTime]. The Plan of a Decided has none: the first one runs on.
+	Clock time.Duration
+	// Together rings a stage at once whatever q says.
+	Together bool
+	// OwnLegs says that branches have Call-IDs of their own (an anchored call):
+	// a later plan may ring a device again, and a second 2xx is hung up instead of
+	// relayed (rules ring.device-once, ring.stage).
+	OwnLegs bool
+	// Visits are the outcomes that another visit follows instead of a final
+	// response.
+	Visits Visits
+}
+
+// Visits is a set of outcomes.
+type Visits uint8
+
+// VisitsOn returns the set of kinds.
+func VisitsOn(kinds ...OutcomeKind) Visits {
+	var v Visits
+	for _, k := range kinds {
+		v |= 1 << k
+	}
+	return v
+}
+
+// Has reports whether k is in the set.
+func (v Visits) Has(k OutcomeKind) bool { return v&(1<<k) != 0 }
 
 // A BranchID names a branch of one running plan, counted from 0 in the order
 // of the Invite effects.
@@ -32,13 +85,15 @@ type (
 		Status int
 		SDP    bool // the message has a session description
 	}
-	// Failed reports a branch whose flow is gone (430, closed connection, send
-	// error): rule ring.silent counts it as unreachable (RFC 3261 §16.9).
+	// Failed reports a branch whose flow is gone (closed connection, send
+	// error): rule ring.silent counts it as unreachable (RFC 3261 §16.9). A 430 is
+	// a Response.
 	Failed struct {
 		Now    time.Time
 		Branch BranchID
 	}
-	// Fired reports that the timer of a StartTimer effect ran out.
+	// Fired reports that the timer of a StartTimer effect ran out. A stale one
+	// does no harm.
 	Fired struct {
 		Now   time.Time
 		Timer Timer
@@ -49,10 +104,18 @@ type (
 		Reason string // the Reason field of the CANCEL, passed on to the branches; may be empty
 	}
 	// Registered reports a device that registered while its number rings: it
-	// joins (rule ring.devices), or its branch goes on over the new flow.
+	// joins (rule ring.devices), or its branch goes on over the new flow. A plain
+	// refresh changes nothing.
 	Registered struct {
 		Now    time.Time
 		Target Target
+	}
+	// Decided answers a Visit effect with the plan of the next number, or with
+	// the final response that the visit came to.
+	Decided struct {
+		Now    time.Time
+		Plan   Plan
+		Status int // not 0: the final response, and Plan means nothing
 	}
 )
 
@@ -61,6 +124,7 @@ func (Failed) event()     {}
 func (Fired) event()      {}
 func (Cancelled) event()  {}
 func (Registered) event() {}
+func (Decided) event()    {}
 
 // A Timer names one timer of a running plan. Starting it again moves it.
 type Timer struct {
@@ -89,6 +153,19 @@ type Target struct {
 	Flow     location.Flow
 	Q        uint16 // thousandths
 	Doubtful bool   // ring.silent: rung, but not counted as reachable
+	Service  bool   // voicemail and the like: not a person (ring.reason)
+}
+
+// TargetOf returns the target of a binding.
+func TargetOf(b *location.Binding) Target {
+	t := Target{
+		Device: b.Device, Instance: b.Instance, Contact: b.Contact, Path: b.Path,
+		Flow: b.Flow, Q: b.Q, Doubtful: b.Doubtful,
+	}
+	if t.Instance == "" {
+		t.Instance = b.Contact
+	}
+	return t
 }
 
 // An Effect is something the shell does, in the order given.
@@ -102,11 +179,19 @@ type (
 		Branch BranchID
 		Target Target
 	}
-	// Cancel gives a branch up. The shell sends CANCEL as soon as the branch
-	// had a 1xx (RFC 3261 §9.1).
+	// Cancel gives a branch up; it comes once a branch at most and never after its
+	// final response. The shell sends CANCEL as soon as the branch had a 1xx
+	// (RFC 3261 §9.1). The branch may still answer with a 2xx.
 	Cancel struct {
 		Branch BranchID
 		Reason string // value of the Reason field (RFC 3326), "" for none
+	}
+	// Move says that the device of a branch has a new flow: what is still to be
+	// sent on the branch, a retransmission or a CANCEL, goes there. There is no
+	// new INVITE.
+	Move struct {
+		Branch BranchID
+		Target Target
 	}
 	// Reply sends a response upstream. With From >= 0 it is the response just
 	// received from (provisional, 2xx) or the stored final one of that branch,
@@ -117,6 +202,10 @@ type (
 		Status  int
 		DropSDP bool
 	}
+	// HangUp ends a branch whose 2xx nobody takes: the caller has another final
+	// response. The shell sends ACK and BYE; it comes again with every
+	// retransmission of the 2xx.
+	HangUp struct{ Branch BranchID }
 	// StartTimer starts or moves a timer to fire After from now.
 	StartTimer struct {
 		Timer Timer
@@ -127,17 +216,24 @@ type (
 	// Doubt tells the location service that the UDP binding of the branch was
 	// silent (ring.silent).
 	Doubt struct{ Branch BranchID }
+	// Visit asks what follows an outcome that is one of the plan's Visits; the
+	// answer is a Decided.
+	Visit struct{ Outcome Outcome }
 	// End reports that the caller got its final response: what comes later
-	// from branches is only tidied up. It comes exactly once.
+	// from branches is only tidied up. It comes exactly once, and stops every
+	// timer of the plan.
 	End struct{ Outcome Outcome }
 )
 
 func (Invite) effect()     {}
 func (Cancel) effect()     {}
+func (Move) effect()       {}
 func (Reply) effect()      {}
+func (HangUp) effect()     {}
 func (StartTimer) effect() {}
 func (StopTimer) effect()  {}
 func (Doubt) effect()      {}
+func (Visit) effect()      {}
 func (End) effect()        {}
 
 // None is the BranchID of a Reply that no branch gave.
@@ -146,8 +242,8 @@ const None BranchID = -1
 // An Outcome is how the ringing ended.
 type Outcome struct {
 	Kind   OutcomeKind
-	Status int      // sent upstream
-	Branch BranchID // the winner of an Answered, otherwise None
+	Status int      // sent upstream; of a Visit: what would be sent
+	Branch BranchID // whose response it is: the winner of an Answered, otherwise one that decided, or None
 }
 
 // An OutcomeKind sorts outcomes; its String is the metric label.
@@ -163,3 +259,25 @@ const (
 	CallerGaveUp
 	Refused // a final response that is none of these, passed on
 )
+
+// String returns the outcome as records and metrics spell it.
+func (k OutcomeKind) String() string {
+	switch k {
+	case Answered:
+		return "answered"
+	case Busy:
+		return "busy"
+	case NoAnswer:
+		return "no-answer"
+	case Unreachable:
+		return "unreachable"
+	case Declined:
+		return "declined"
+	case CallerGaveUp:
+		return "caller-gave-up"
+	case Refused:
+		return "refused"
+	default:
+		return "none"
+	}
+}

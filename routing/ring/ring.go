@@ -1,0 +1,365 @@
+package ring
+
+import (
+	"fmt"
+	"time"
+)
+
+// phase is where a call is.
+type phase uint8
+
+const (
+	idle     phase = iota
+	ringing        // branches of a group ring
+	clearing       // the ring time is over or somebody declined: waiting for those cancelled
+	visiting       // waiting for a Decided
+	leaving        // the caller gave up: waiting for those cancelled
+	ended          // the caller has its final response
+)
+
+// State is a plan being carried out. It is a value: Step never changes the one
+// it is called on. The zero State ignores everything; [New] makes others.
+type State struct {
+	plan     Plan
+	joined   []Target // devices that registered meanwhile, newest last
+	branches branches
+	start    time.Time
+	clockAt  time.Duration // when the timers are due, since start
+	stageAt  time.Duration
+	nextAt   time.Duration
+	timed    bool // TimerStage runs
+	last     bool // no group of this number follows any more
+	phase    phase
+	base     BranchID // first branch of the plan at hand
+	stage    int      // index of the stage that rings
+	q        int      // of the group that rings
+	best     verdict
+	reason   string // of a CANCEL that is still to come
+	outcome  Outcome
+}
+
+// step is a State while an event changes it.
+type step struct {
+	State
+	now     time.Time
+	effects []Effect
+}
+
+// New begins to carry p out: now is the time of the number's first INVITE. What
+// is to be done is appended to dst, which may be nil.
+func New(p Plan, now time.Time, dst []Effect) (State, []Effect) {
+	s := step{now: now, effects: dst}
+	s.start = now
+	s.clockAt = p.Clock
+	if s.clockAt <= 0 {
+		s.clockAt = ClockTime
+	}
+	s.begin(p)
+	if s.phase != ended {
+		s.timer(TimerClock, s.clockAt)
+	}
+	return s.State, s.effects
+}
+
+// Step returns the state after ev; what is to be done for it, in order, is
+// appended to dst, which may be nil.
+func (s State) Step(ev Event, dst []Effect) (State, []Effect) {
+	if s.phase == idle {
+		return s, dst
+	}
+	x := step{State: s, effects: dst}
+	switch ev := ev.(type) {
+	case Response:
+		x.now = ev.Now
+		x.response(ev)
+	case Failed:
+		x.now = ev.Now
+		x.failed(ev.Branch)
+	case Fired:
+		x.now = ev.Now
+		x.fired(ev.Timer)
+	case Cancelled:
+		x.now = ev.Now
+		x.cancelled(ev.Reason)
+	case Registered:
+		x.now = ev.Now
+		x.registered(ev.Target)
+	case Decided:
+		x.now = ev.Now
+		x.decided(ev)
+	default:
+		panic(fmt.Sprintf("ring: unknown event %T", ev))
+	}
+	return x.State, x.effects
+}
+
+// Ended reports whether the caller got its final response, and which.
+func (s State) Ended() (Outcome, bool) { return s.outcome, s.phase == ended }
+
+// Done reports whether nothing can come any more: the call ended and so did
+// every branch.
+func (s State) Done() bool {
+	return s.phase == idle || s.phase == ended && !s.branches.any(branch.mayAnswer)
+}
+
+// Branches returns how many branches there were so far.
+func (s State) Branches() int { return s.branches.n }
+
+// Target returns the target of a branch as it is now; false for no branch.
+func (s State) Target(b BranchID) (Target, bool) {
+	if b < 0 || int(b) >= s.branches.n {
+		return Target{}, false
+	}
+	return *s.branches.at(b).target, true
+}
+
+func (s *step) response(ev Response) {
+	i := ev.Branch
+	if i < 0 || int(i) >= s.branches.n {
+		return
+	}
+	switch {
+	case ev.Status < 100 || ev.Status > 699:
+	case ev.Status < 200:
+		s.provisional(i, ev.Status, ev.SDP)
+	case ev.Status < 300:
+		s.success(i, ev.Status)
+	default:
+		s.failure(i, ev.Status)
+	}
+}
+
+// provisional takes a 1xx.
+func (s *step) provisional(i BranchID, status int, sdp bool) {
+	b := s.branches.at(i)
+	switch b.state {
+	case trying:
+		s.stop(TimerSilent, i)
+		b.state = early
+	case silent: // ring.silent: now it can be cancelled
+		b.state = cancelling
+		s.do(Cancel{Branch: i, Reason: s.reason})
+	case cancelling:
+		if b.timed() && s.phase != ended {
+			s.stop(TimerSilent, i)
+		}
+	case early:
+	case broken, lost, over, won:
+		return
+	default:
+		panic("ring: branch without a state")
+	}
+	b.heard = true
+	b.rang = b.rang || status > 100
+	s.branches.set(i, b)
+	if b.state == early && status > 100 && s.phase == ringing {
+		s.relay(i, status, sdp)
+	}
+}
+
+// relay sends a provisional response upstream (rule ring.early-media).
+func (s *step) relay(i BranchID, status int, sdp bool) {
+	if s.only(i) {
+		s.do(Reply{From: i, Status: status})
+		return
+	}
+	if status/10 == 18 {
+		status = 180
+	}
+	s.do(Reply{From: i, Status: status, DropSDP: sdp})
+}
+
+// only reports whether no branch or stage but i can still answer.
+func (s *step) only(i BranchID) bool {
+	for j := range BranchID(s.branches.n) {
+		if j != i && s.branches.at(j).mayAnswer() {
+			return false
+		}
+	}
+	return s.plan.Visits == 0 && !s.more()
+}
+
+// success takes a 2xx: the first wins, whoever gives it (RFC 3261 §16.7 step 5,
+// rule ring.stage).
+func (s *step) success(i BranchID, status int) {
+	b := s.branches.at(i)
+	b.state = won
+	s.branches.set(i, b)
+	if s.phase != ended {
+		s.do(Reply{From: i, Status: status})
+		reason := ElsewhereReason
+		if b.target.Service {
+			reason = ""
+		}
+		s.giveUp(reason)
+		s.end(Outcome{Kind: Answered, Status: status, Branch: i})
+		return
+	}
+	switch {
+	case s.outcome.Kind == Answered && !s.plan.OwnLegs:
+		// RFC 3261 §16.7 step 5: every 2xx goes upstream, and so do their
+		// retransmissions (RFC 6026 §7.1).
+		s.do(Reply{From: i, Status: status})
+	case s.outcome.Kind == Answered && s.outcome.Branch == i:
+		// The leg acknowledges its own retransmissions.
+	default:
+		s.do(HangUp{Branch: i})
+	}
+}
+
+// failure takes a final response from 300 on.
+func (s *step) failure(i BranchID, status int) {
+	b := s.branches.at(i)
+	was := b
+	switch b.state {
+	case over, won:
+		return
+	case broken, lost:
+		b.state = over
+		s.branches.set(i, b)
+		return
+	case trying, early, silent, cancelling:
+	default:
+		panic("ring: branch without a state")
+	}
+	b.state = over
+	s.branches.set(i, b)
+	if s.phase == ended {
+		return
+	}
+	if was.timed() {
+		s.stop(TimerSilent, i)
+	}
+	switch {
+	case was.state == cancelling && (status == 487 || status == 408):
+		// ring.stage: those we caused never take part.
+	case was.state != cancelling && (status == 430 || status == 408 && !b.heard) && s.retry(i):
+	default:
+		s.count(i, judge(i, status, b.rang))
+	}
+	// 603 declines for the number, and other 6xx end its search as well
+	// (RFC 3261 §16.7 step 5); 600 is this device only (rule busy).
+	if status > 600 && i >= s.base && (s.phase == ringing || s.phase == clearing) {
+		s.clear(true)
+	}
+	s.advance()
+}
+
+// failed takes the loss of a flow.
+func (s *step) failed(i BranchID) {
+	if i < 0 || int(i) >= s.branches.n {
+		return
+	}
+	b := s.branches.at(i)
+	was := b
+	switch b.state {
+	case broken, lost, over, won:
+		return
+	case cancelling:
+		b.state = over
+	case early:
+		b.state = broken
+	case trying, silent:
+		b.state = lost
+	default:
+		panic("ring: branch without a state")
+	}
+	if was.state == early && s.phase == ringing {
+		// The device has the INVITE: it goes on over its next flow.
+		if t := s.spare(b.target); t != nil {
+			b.state, b.target = early, t
+			s.branches.set(i, b)
+			s.do(Move{Branch: i, Target: *t})
+			return
+		}
+	}
+	s.branches.set(i, b)
+	if s.phase == ended {
+		return
+	}
+	if was.timed() {
+		s.stop(TimerSilent, i)
+	}
+	if b.state != over && (b.state != lost || !s.retry(i)) {
+		s.count(i, missed(b.rang))
+	}
+	s.advance()
+}
+
+// count takes a verdict about a branch, unless it is of a number that is over.
+func (s *step) count(i BranchID, v verdict) {
+	if i >= s.base {
+		s.best = s.best.better(v)
+	}
+}
+
+// cancelled takes the caller's CANCEL. The branches are waited for, so that no
+// 2xx comes after the 487 (RFC 3261 §9.2, §16.10).
+func (s *step) cancelled(reason string) {
+	if s.phase == ended || s.phase == leaving {
+		return
+	}
+	s.giveUp(reason)
+	s.stopStage()
+	if s.phase == clearing {
+		s.stop(TimerNext, 0)
+	}
+	s.phase = leaving
+	if at := s.elapsed() + cancelTime; at < s.clockAt && s.branches.any(branch.holds) {
+		s.clockAt = at
+		s.timer(TimerClock, cancelTime)
+	}
+	s.advance()
+}
+
+// decided takes what a visit came to.
+func (s *step) decided(ev Decided) {
+	if s.phase != visiting {
+		return
+	}
+	if ev.Status != 0 {
+		if ev.Status < 300 || ev.Status > 699 || ev.Status == 408 || ev.Status == 487 || ev.Status == 503 {
+			ev.Status = 480 // ring.final
+		}
+		s.reject(Outcome{Kind: s.outcome.Kind, Status: ev.Status, Branch: None})
+		return
+	}
+	s.begin(ev.Plan)
+}
+
+// reject sends the final response of an outcome and ends the call.
+func (s *step) reject(o Outcome) {
+	s.do(Reply{From: o.Branch, Status: o.Status})
+	s.end(o)
+}
+
+// end says that the caller has its final response.
+func (s *step) end(o Outcome) {
+	s.phase, s.outcome = ended, o
+	s.timed = false
+	s.do(End{Outcome: o})
+}
+
+// giveUp cancels every branch that rings, and remembers the reason for those
+// that cannot be cancelled yet.
+func (s *step) giveUp(reason string) {
+	s.reason = reason
+	for i := range BranchID(s.branches.n) {
+		if b := s.branches.at(i); b.rings() {
+			b.state = cancelling
+			s.branches.set(i, b)
+			s.do(Cancel{Branch: i, Reason: reason})
+		}
+	}
+}
+
+func (s *step) do(e Effect) { s.effects = append(s.effects, e) }
+
+func (s *step) timer(k TimerKind, after time.Duration) {
+	s.do(StartTimer{Timer: Timer{Kind: k}, After: after})
+}
+
+func (s *step) stop(k TimerKind, i BranchID) { s.do(StopTimer{Timer{Kind: k, Branch: i}}) }
+
+// elapsed returns how long the call rings.
+func (s *step) elapsed() time.Duration { return s.now.Sub(s.start) }
