@@ -2,19 +2,21 @@ package wire
 
 // Classes of bytes (RFC 3261 §25.1).
 const (
-	clsToken  uint8 = 1 << iota // token
-	clsBlank                    // SP, HTAB, and CR, LF of a folded line
-	clsHost                     // hostname, IPv4address, IPv6reference; "_" is tolerated
-	clsScheme                   // scheme after its first letter
-	clsURI                      // what may stand in any URI; bytes above 127 are tolerated
+	clsToken  uint16 = 1 << iota // token
+	clsBlank                     // SP, HTAB, and CR, LF of a folded line
+	clsHost                      // hostname, IPv4address, IPv6reference; "_" is tolerated
+	clsScheme                    // scheme after its first letter
+	clsURI                       // what may stand in any URI; bytes above 127 are tolerated
 	clsDigit
 	clsAlpha
+	clsName  // ends a parameter's name
+	clsValue // ends a parameter's value that is not quoted
 )
 
 var class = classes()
 
-func classes() (t [256]uint8) {
-	set := func(cls uint8, chars string) {
+func classes() (t [256]uint16) {
+	set := func(cls uint16, chars string) {
 		for _, c := range []byte(chars) {
 			t[c] |= cls
 		}
@@ -25,7 +27,9 @@ func classes() (t [256]uint8) {
 	set(clsToken|clsHost|clsScheme|clsDigit, "0123456789")
 	set(clsToken, "-.!%*_+`'~")
 	set(clsBlank, " \t\r\n")
-	set(clsHost, "-._[]:")
+	set(clsName, "=;,\" \t\r\n")
+	set(clsValue, ";,\" \t\r\n")
+	set(clsHost, "-._")
 	set(clsScheme, "+-.")
 	for c := 0x21; c < 256; c++ {
 		t[c] |= clsURI
@@ -36,11 +40,17 @@ func classes() (t [256]uint8) {
 	return t
 }
 
-func is(c, cls uint8) bool { return class[c]&cls != 0 }
-
 // skip returns the first place at or after i whose byte is not of the class.
-func skip(b []byte, i int, cls uint8) int {
+func skip(b []byte, i int, cls uint16) int {
 	for i < len(b) && class[b[i]]&cls != 0 {
+		i++
+	}
+	return i
+}
+
+// until returns the first place at or after i whose byte is of the class.
+func until(b []byte, i int, cls uint16) int {
+	for i < len(b) && class[b[i]]&cls == 0 {
 		i++
 	}
 	return i
@@ -69,6 +79,9 @@ func lower(c byte) byte {
 func fold[A, B []byte | string](a A, b B) bool {
 	if len(a) != len(b) {
 		return false
+	}
+	if string(a) == string(b) { // nearly always
+		return true
 	}
 	for i := range len(a) {
 		if a[i] != b[i] && lower(a[i]) != lower(b[i]) {

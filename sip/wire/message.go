@@ -22,6 +22,7 @@ type Message struct {
 	first [fieldCount]uint8 // number plus one of a field's first line
 
 	request                 bool
+	headed                  bool // the empty line is there
 	method, cseqMethod      Method
 	status                  int
 	methodText, uri, reason Span

@@ -19,35 +19,51 @@ func (n NameAddr) Param(name string) (value []byte, ok bool) { return Param(n.Pa
 // is no URI, a bare URI with a question mark (RFC 3261 §20.10, RFC 4475
 // §3.1.2.13), and anything but parameters behind the URI, a second value too.
 func ParseNameAddr(b []byte) (n NameAddr, ok bool) {
+	n, _, ok = parseNameAddr(b)
+	return n, ok
+}
+
+// parseNameAddr reads a name-addr or addr-spec and the parameter tag on the
+// way, which is what the index wants of From and To.
+func parseNameAddr(b []byte) (n NameAddr, tag []byte, ok bool) {
 	b = trim(b)
 	open := 0
 	if len(b) > 0 && b[0] == '"' {
 		end := quotedEnd(b, 0)
 		if end < 0 {
-			return n, false
+			return n, nil, false
 		}
 		n.Display = b[:end]
 		open = skip(b, end, clsBlank)
 		if open == len(b) || b[open] != '<' {
-			return n, false
+			return n, nil, false
 		}
 	} else {
 		open = bytes.IndexByte(b, '<')
 		if open < 0 || bytes.IndexByte(b[:open], ';') >= 0 {
-			return parseAddrSpec(b)
+			n, ok = parseAddrSpec(b)
+			if !ok {
+				return n, nil, false
+			}
+			tag, ok = checkParams(n.Params)
+			return n, tag, ok
 		}
 		n.Display = trim(b[:open])
 		if bytes.IndexByte(n.Display, '"') >= 0 {
-			return n, false
+			return n, nil, false
 		}
 	}
 	size := bytes.IndexByte(b[open:], '>')
 	if size < 0 {
-		return n, false
+		return n, nil, false
 	}
 	n.URI = trim(b[open+1 : open+size])
 	n.Params = trim(b[open+size+1:])
-	return n, hasScheme(n.URI) && validParams(n.Params)
+	if !hasScheme(n.URI) {
+		return n, nil, false
+	}
+	tag, ok = checkParams(n.Params)
+	return n, tag, ok
 }
 
 // parseAddrSpec reads a URI without brackets; all parameters are the field's
@@ -59,7 +75,7 @@ func parseAddrSpec(b []byte) (n NameAddr, ok bool) {
 	}
 	n.URI = b[:i]
 	n.Params = trim(b[i:])
-	return n, hasScheme(n.URI) && validParams(n.Params)
+	return n, hasScheme(n.URI)
 }
 
 // hasScheme reports whether b begins like a URI and has only bytes that may
@@ -69,18 +85,21 @@ func hasScheme(b []byte) bool {
 	return i > 0 && i+1 < len(b) && skip(b, i, clsURI) == len(b)
 }
 
-// validParams reports whether b is empty or parameters and nothing else.
-// Empty ones are tolerated.
-func validParams(b []byte) bool {
+// checkParams reports whether b is empty or parameters and nothing else, and
+// returns the first called tag. Empty ones are tolerated.
+func checkParams(b []byte) (tag []byte, ok bool) {
 	for i := 0; i < len(b); {
 		if b[i] != ';' {
-			return false
+			return nil, false
 		}
 		p := scanParam(b, i)
 		if !p.ok && (p.nameEnd > p.nameOff || p.hasValue) {
-			return false
+			return nil, false
+		}
+		if tag == nil && p.hasValue && fold(b[p.nameOff:p.nameEnd], "tag") {
+			tag = b[p.valueOff:p.valueEnd]
 		}
 		i = p.next
 	}
-	return true
+	return tag, true
 }

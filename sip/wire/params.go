@@ -18,9 +18,7 @@ func scanParam(b []byte, i int) param {
 	p := param{semi: i}
 	i = skip(b, i+1, clsBlank)
 	p.nameOff = i
-	for i < len(b) && b[i] != '=' && b[i] != ';' && b[i] != ',' && class[b[i]]&clsBlank == 0 {
-		i++
-	}
+	i = until(b, i, clsName)
 	p.nameEnd = i
 	p.ok = p.nameEnd > p.nameOff
 	i = skip(b, i, clsBlank)
@@ -36,9 +34,7 @@ func scanParam(b []byte, i int) param {
 			}
 			i = end
 		} else {
-			for i < len(b) && b[i] != ';' && b[i] != ',' && class[b[i]]&clsBlank == 0 {
-				i++
-			}
+			i = until(b, i, clsValue)
 		}
 		p.valueEnd = i
 		i = skip(b, i, clsBlank)
@@ -144,7 +140,7 @@ func ParseAuth(b []byte) (a Auth, ok bool) {
 func (a Auth) Param(name string) (value []byte, ok bool) {
 	b := a.Params
 	for i := 0; i < len(b); i++ {
-		end := listEnd(b, i)
+		end := listEnd(b, i, false)
 		element := b[i:end]
 		i = end
 		p := scanParam(element, -1)

@@ -11,12 +11,71 @@ import "bytes"
 // §18.3). A line may end in LF alone; CR without LF, and NUL that no backslash
 // quotes, are refused, since others may read the message differently.
 func (m *Message) Parse(b []byte) error {
+	m.index(b)
+	m.frame()
+	if m.err != nil {
+		return m.err
+	}
+	return nil
+}
+
+// ParseStream reads the first message from b, what came from a stream and was
+// not yet read. It returns how many bytes the message took, empty lines before
+// it included; 0 and no error when more must come. A stream needs
+// Content-Length (RFC 3261 §20.14). An error with n = 0 means that nobody knows
+// where the next message begins: the connection is lost. An error with n > 0
+// concerns this message only, as from [Message.Parse].
+func (m *Message) ParseStream(b []byte) (n int, err error) {
+	text := trimLines(b)
+	skipped := len(b) - len(text)
+	text = text[:min(len(text), MaxMessage)]
+	m.index(text)
+	size, ok := m.size()
+	switch {
+	case !m.headed && len(text) < MaxMessage, ok && size <= MaxMessage && size > len(text):
+		return 0, nil
+	case !m.headed, ok && size > MaxMessage:
+		m.err = &ParseError{Status: 513, Reason: "Message Too Large"}
+		return 0, m.err
+	case !ok:
+		m.fail(400, "Missing Content-Length")
+		return 0, m.err
+	}
+	m.frame()
+	if m.err != nil {
+		return skipped + size, m.err
+	}
+	return skipped + size, nil
+}
+
+// size returns how long the message is. ok is false when nothing says so, or
+// when what says so is doubtful.
+func (m *Message) size() (n int, ok bool) {
+	value, ok := m.single(ContentLength)
+	if !ok || !m.headed || m.lines[m.first[ContentLength]-1].next != 0 {
+		return 0, false
+	}
+	length, _, ok := number(value)
+	if !ok {
+		m.fail(400, malformed[ContentLength])
+	}
+	return int(m.headEnd) + int(length), ok
+}
+
+// trimLines cuts the empty lines before a message (RFC 3261 §7.5).
+func trimLines(b []byte) []byte {
+	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') {
+		b = b[1:]
+	}
+	return b
+}
+
+// index reads the start line and the header of b.
+func (m *Message) index(b []byte) {
 	lines := m.lines[:0]
 	*m = Message{maxForwards: -1, contentLength: -1}
 	m.lines = lines
-	for len(b) > 0 && (b[0] == '\r' || b[0] == '\n') { // RFC 3261 §7.5
-		b = b[1:]
-	}
+	b = trimLines(b)
 	if len(b) > MaxMessage {
 		m.fail(513, "Message Too Large")
 		b = b[:MaxMessage]
@@ -26,11 +85,6 @@ func (m *Message) Parse(b []byte) error {
 	m.startEnd = uint16(pos)
 	m.parseLines(pos)
 	m.parseFields()
-	m.frame()
-	if m.err != nil {
-		return m.err
-	}
-	return nil
 }
 
 // fail notes the first thing that is wrong.
@@ -132,73 +186,76 @@ func (m *Message) parseLines(pos int) {
 		ends++
 	}
 	for {
-		if pos >= len(b) {
+		start := pos
+		i := bytes.IndexByte(b[pos:], '\n')
+		if i < 0 {
 			m.fail(400, "Header Without End")
 			m.headEnd = uint16(len(b))
 			break
 		}
-		if b[pos] == '\n' {
-			m.headEnd = uint16(pos + 1)
-			break
-		}
-		if b[pos] == '\r' && pos+1 < len(b) && b[pos+1] == '\n' {
+		pos += i + 1
+		if i > 0 && b[pos-2] == '\r' {
 			ends++
-			m.headEnd = uint16(pos + 2)
+			i--
+		}
+		if i == 0 { // the empty line
+			m.headEnd = uint16(pos)
+			m.headed = true
 			break
 		}
-		start := pos
-		pos = skip(b, pos, clsToken)
-		ln := line{start: uint16(start), nameLen: uint16(pos - start)}
+		// The lines that continue this one (RFC 3261 §7.3.1).
 		for pos < len(b) && (b[pos] == ' ' || b[pos] == '\t') {
-			pos++
-		}
-		good := ln.nameLen > 0 && pos < len(b) && b[pos] == ':'
-		if good {
-			pos++
-		}
-		value := pos
-		for { // a line, and those that continue it (RFC 3261 §7.3.1)
-			i := bytes.IndexByte(b[pos:], '\n')
+			i = bytes.IndexByte(b[pos:], '\n')
 			if i < 0 {
-				pos = len(b)
-				break
+				break // found out above
 			}
 			pos += i + 1
-			if pos >= 2 && b[pos-2] == '\r' {
+			if b[pos-2] == '\r' {
 				ends++
 			}
-			if pos == len(b) || b[pos] != ' ' && b[pos] != '\t' {
-				break
-			}
 		}
-		if !good {
-			m.fail(400, "Malformed Header Line")
-			continue
-		}
-		if len(m.lines) == MaxLines {
-			m.fail(400, "Too Many Header Lines")
-			continue
-		}
-		end := pos
-		for end > value && class[b[end-1]]&clsBlank != 0 {
-			end--
-		}
-		for value < end && class[b[value]]&clsBlank != 0 {
-			value++
-		}
-		ln.end, ln.value, ln.valueEnd = uint16(pos), uint16(value), uint16(end)
-		f := ParseField(b[start : start+int(ln.nameLen)])
-		ln.field = f
-		m.lines = append(m.lines, ln)
-		n := uint8(len(m.lines))
-		if last[f] == 0 {
-			m.first[f] = n
-		} else {
-			m.lines[last[f]-1].next = n
-		}
-		last[f] = n
+		m.addLine(start, pos, &last)
 	}
 	m.checkControls(ends)
+}
+
+// addLine indexes the header line at [start, end), continuations included.
+func (m *Message) addLine(start, end int, last *[fieldCount]uint8) {
+	text := m.b[start:end]
+	colon := bytes.IndexByte(text, ':')
+	if colon < 0 {
+		m.fail(400, "Malformed Header Line")
+		return
+	}
+	if len(m.lines) == MaxLines {
+		m.fail(400, "Too Many Header Lines")
+		return
+	}
+	size := colon
+	for size > 0 && (text[size-1] == ' ' || text[size-1] == '\t') { // HCOLON
+		size--
+	}
+	f := ParseField(text[:size])
+	if f == Other && !isToken(text[:size]) {
+		m.fail(400, "Malformed Header Line")
+		return
+	}
+	value, valueEnd := colon+1, len(text)
+	for valueEnd > value && class[text[valueEnd-1]]&clsBlank != 0 {
+		valueEnd--
+	}
+	value = min(skip(text, value, clsBlank), valueEnd)
+	m.lines = append(m.lines, line{
+		start: uint16(start), end: uint16(end), nameLen: uint16(size),
+		value: uint16(start + value), valueEnd: uint16(start + valueEnd), field: f,
+	})
+	n := uint8(len(m.lines))
+	if last[f] == 0 {
+		m.first[f] = n
+	} else {
+		m.lines[last[f]-1].next = n
+	}
+	last[f] = n
 }
 
 // checkControls refuses, in the header, CRs outside line ends and NULs that
@@ -282,12 +339,11 @@ func (m *Message) parseTag(f Field) Span {
 		m.fail(400, missing[f])
 		return Span{}
 	}
-	n, ok := ParseNameAddr(value)
+	_, tag, ok := parseNameAddr(value)
 	if !ok {
 		m.fail(400, malformed[f])
 		return Span{}
 	}
-	tag, _ := n.Param("tag")
 	if len(tag) == 0 {
 		return Span{}
 	}

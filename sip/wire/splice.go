@@ -72,16 +72,23 @@ func (s *Splice) write(off, end, from int) {
 	s.add(edit{off: uint16(off), end: uint16(end), from: uint32(from), to: uint32(len(s.text))})
 }
 
-// SetRequestURI replaces the Request-URI.
+// SetRequestURI replaces the Request-URI. A response has none, and stays as it
+// is.
 func (s *Splice) SetRequestURI(uri []byte) {
+	if !s.m.request {
+		return
+	}
 	from := len(s.text)
 	s.text = appendText(s.text, uri)
 	s.write(int(s.m.uri.Off), s.m.uri.End(), from)
 }
 
 // SetStatus replaces status and reason phrase of a response. An empty reason
-// is the usual one of the status.
+// is the usual one of the status. A request stays as it is.
 func (s *Splice) SetStatus(status int, reason string) {
+	if s.m.request {
+		return
+	}
 	from := len(s.text)
 	s.text = appendStatus(s.text, status, reason)
 	s.write(len("SIP/2.0 "), s.m.reason.End(), from)

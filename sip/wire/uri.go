@@ -85,7 +85,7 @@ func hostPort(b []byte, i int, lws bool) (host, port Span, end int, ok bool) {
 	if i < len(b) && b[i] == '[' {
 		i++
 		for i < len(b) && b[i] != ']' {
-			// "[::1:::]" passes: RFC 5118 §4.9 asks for tolerance.
+			// "[::1:::]" passes: RFC 5118 §4.10 asks for tolerance.
 			if c := lower(b[i]); c-'0' > 9 && c-'a' > 5 && c != ':' && c != '.' && c != '%' {
 				return host, port, i, false
 			}
@@ -96,9 +96,7 @@ func hostPort(b []byte, i int, lws bool) (host, port Span, end int, ok bool) {
 		}
 		i++
 	} else {
-		for i < len(b) && class[b[i]]&clsHost != 0 && b[i] != ':' && b[i] != '[' && b[i] != ']' {
-			i++
-		}
+		i = skip(b, i, clsHost)
 	}
 	if i == start {
 		return host, port, i, false

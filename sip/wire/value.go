@@ -76,7 +76,7 @@ func (m *Message) eachOnLine(l int, yield func(Value) bool) bool {
 	}
 	b := m.b[:end]
 	for off < end {
-		stop := listEnd(b, off)
+		stop := listEnd(b, off, ln.field != Via)
 		if v := trim(b[off:stop]); len(v) > 0 {
 			from := offsetIn(b, v)
 			if !yield(m.valueAt(l, from, from+len(v))) {
@@ -89,8 +89,9 @@ func (m *Message) eachOnLine(l int, yield func(Value) bool) bool {
 }
 
 // listEnd returns where the list element that begins at b[i] ends: at a
-// comma outside quotes and angle brackets, or at the end.
-func listEnd(b []byte, i int) int {
+// comma outside quotes and, where the field has them, angle brackets, or at
+// the end.
+func listEnd(b []byte, i int, angles bool) int {
 	angle := false
 	for ; i < len(b); i++ {
 		switch b[i] {
@@ -104,7 +105,7 @@ func listEnd(b []byte, i int) int {
 			}
 			i = end - 1
 		case '<':
-			angle = true
+			angle = angles
 		case '>':
 			angle = false
 		case ',':

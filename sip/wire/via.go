@@ -37,7 +37,7 @@ type hop struct {
 	hasRPort, hasBranch, hasReceived, ready bool // ready: sent-by could be read
 }
 
-// parseHop reads the Via value at b[from:end] up to its end or a comma. next
+// parse reads the Via value at b[from:end] up to its end or a comma. next
 // is where it ended. The hop is usable, though not ok, when sent-by could be
 // read and the parameters could not.
 func (h *hop) parse(b []byte, from, end int) (next int, ok bool) {
@@ -202,7 +202,7 @@ func sameHost(host []byte, addr netip.Addr) bool {
 			return false
 		}
 		a, err := netip.ParseAddr(string(host))
-		return err == nil && a == addr
+		return err == nil && a.Unmap() == addr
 	}
 	return fold(host, text)
 }
