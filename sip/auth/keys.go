@@ -17,7 +17,8 @@ type Keys interface {
 	// first: the first signs, all verify. It leaves out keys that are too old
 	// to verify (24 h after they were replaced). It does not block.
 	Derive(purpose string) (ids []byte, secrets [][]byte)
-	// Open decrypts a sealed value; aad names the place it belongs to.
+	// Open decrypts a sealed value; aad names the place it belongs to. What it
+	// returns is the caller's, who wipes it.
 	Open(purpose string, sealed, aad []byte) ([]byte, error)
 }
 

@@ -41,5 +41,5 @@ func (r *ring) Open(purpose string, sealed, aad []byte) ([]byte, error) {
 	if !ok {
 		return nil, errors.New("cannot open")
 	}
-	return plain, nil
+	return bytes.Clone(plain), nil
 }
