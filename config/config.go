@@ -39,7 +39,7 @@ type Node struct {
 
 // SIP configures signalling.
 type SIP struct {
-	Listeners   []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one."`
+	Listeners   []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one. Default: 127.0.0.1:5060."`
 	Readers     int        `yaml:"readers" change:"restart" doc:"Sockets and reader threads of each UDP listener; 0: one a core."`
 	ReadBuffer  Size       `yaml:"read_buffer" change:"restart" doc:"Kernel receive buffer of each UDP socket."`
 	WriteBuffer Size       `yaml:"write_buffer" change:"restart" doc:"Kernel send buffer of each UDP socket."`

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"log/slog"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -34,9 +36,7 @@ func walk(v reflect.Value, path, change string, visit func(Key, reflect.Value)) 
 			walk(field, k.Path, k.Change, visit)
 			continue
 		}
-		if !field.IsZero() {
-			k.Default = strings.ToLower(fmt.Sprint(field.Interface()))
-		}
+		k.Default = show(field)
 		visit(k, field)
 		if field.Kind() == reflect.Slice {
 			elem := reflect.New(field.Type().Elem()).Elem()
@@ -45,6 +45,21 @@ func walk(v reflect.Value, path, change string, visit func(Key, reflect.Value)) 
 			}
 			walk(elem, k.Path+"[]", k.Change, visit)
 		}
+	}
+}
+
+// show renders a default as the file would have it.
+func show(v reflect.Value) string {
+	switch x := v.Interface().(type) {
+	case slog.Level:
+		return strings.ToLower(x.String())
+	case bool:
+		return strconv.FormatBool(x)
+	default:
+		if v.IsZero() {
+			return ""
+		}
+		return fmt.Sprint(x)
 	}
 }
 
