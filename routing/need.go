@@ -64,12 +64,12 @@ var ErrUnresolved = errors.New("routing: unresolved")
 func Resolve(w *World, v Visit, load func(Need, *World) error) (Plan, Trace, error) {
 	var buf Trace
 	for range maxRounds {
-		plan, trace, need := decide(w, v, buf)
+		plan, trace, need := decide(w, &v, buf)
 		if need == (Need{}) {
 			return plan, trace, nil
 		}
 		buf = trace[:0]
-		if err := w.fill(need, v.internal(need.Domain), load); err != nil {
+		if err := w.fill(need, &v, load); err != nil {
 			return Plan{}, nil, err
 		}
 	}
@@ -77,9 +77,8 @@ func Resolve(w *World, v Visit, load func(Need, *World) error) (Plan, Trace, err
 }
 
 // fill loads what is needed, and in the same round the numbers that a chain of
-// forward.all leads on to, and their bindings and calls at its end: a chain is
-// one round, not eleven.
-func (w *World) fill(need Need, internal bool, load func(Need, *World) error) error {
+// forward.all leads on to: a chain is one round, not eleven.
+func (w *World) fill(need Need, v *Visit, load func(Need, *World) error) error {
 	for range maxHops + 1 {
 		if err := load(need, w); err != nil {
 			return fmt.Errorf("routing: load %s: %w", need, err)
@@ -87,14 +86,14 @@ func (w *World) fill(need Need, internal bool, load func(Need, *World) error) er
 		if !w.has(need) {
 			return fmt.Errorf("routing: load %s: %w", need, ErrUnresolved)
 		}
-		if need.Kind != NeedNumber {
+		if need.Kind != NeedNumber || need.Key == v.Caller.Number {
 			return nil
 		}
 		line, _ := w.number(need.Domain, need.Key)
 		if line == nil {
 			return nil
 		}
-		f := line.All.Of(internal)
+		f := line.All.Of(v.internal(need.Domain))
 		if !f.On || f.Target.Number.Ext == "" {
 			return nil
 		}

@@ -26,7 +26,6 @@ const (
 // A Visit is one question to [Decide]: what becomes of a call that reaches a
 // number, the path so far, and who called.
 type Visit struct {
-	Now    time.Time
 	Origin Origin
 	Domain string // canonical name of the domain that is asked; "" finds it by TargetHost
 	Method string // INVITE, MESSAGE, OPTIONS, ...; only INVITE rings by a plan

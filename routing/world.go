@@ -1,7 +1,8 @@
 package routing
 
 import (
-	"bellhop/routing/dial"
+	"time"
+
 	"bellhop/routing/directory"
 	"bellhop/routing/ring"
 )
@@ -11,6 +12,8 @@ import (
 // zero World is empty and ready; [World.Reset] makes a used one empty again and
 // keeps its memory. It is not safe for concurrent use while it is filled.
 type World struct {
+	Now time.Time
+
 	domains  []domainEntry
 	numbers  []numberEntry
 	names    []nameEntry
@@ -42,14 +45,17 @@ type (
 	}
 )
 
-// Reset empties w.
-func (w *World) Reset() {
+// NewWorld returns an empty world at a time.
+func NewWorld(now time.Time) *World { return &World{Now: now} }
+
+// Reset empties w and sets its time.
+func (w *World) Reset(now time.Time) {
 	clear(w.domains)
 	clear(w.numbers)
 	clear(w.names)
 	clear(w.bindings)
 	clear(w.calls)
-	*w = World{w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0]}
+	*w = World{now, w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0]}
 }
 
 // PutDomain says which domain answers for a host (see [directory.Host]); nil
@@ -194,12 +200,4 @@ func Fill(view directory.View, need Need, w *World) (bool, error) {
 		panic("routing: unknown need " + need.Kind.String())
 	}
 	return true, nil
-}
-
-// keyOf returns what a dialled number is looked for by: first its extension.
-func keyOf(n dial.Number) string {
-	if n.Ext != "" {
-		return n.Ext
-	}
-	return n.E164
 }

@@ -48,6 +48,7 @@ type Line struct {
 	All, Busy, NoAnswer, Unreachable Pair[Follow]
 
 	DND        DND
+	DNDSetting string        // "users/ana/dnd"
 	Allow      []dial.Number // who gets through dnd
 	Presence   Presence
 	PresenceTo []StatusFollow
@@ -153,6 +154,7 @@ func CompileLine(d LineDocuments) *Line {
 		return l
 	}
 	l.DND, l.Presence = d.DND, d.Presence
+	l.DNDSetting = "users/" + n.User + "/dnd"
 	for _, a := range d.DND.Allow {
 		if who, ok := t.Plan.Parse(a); ok {
 			l.Allow = append(l.Allow, who)

@@ -1,0 +1,52 @@
+package routing
+
+// The rules that decisions name. Those of package ring's machine (ring.silent,
+// ring.clock, ...) leave no entry here: they are what happens, not why.
+const (
+	OriginDenied RuleName = "origin.denied"
+
+	DialNumber  RuleName = "dial.number"
+	DialUser    RuleName = "dial.user"
+	DialDevice  RuleName = "dial.device"
+	DialUnknown RuleName = "dial.unknown"
+	DialTrunk   RuleName = "dial.trunk"
+
+	ClassOfService RuleName = "class-of-service"
+	TargetClass    RuleName = "target.class"
+
+	ForwardAll          RuleName = "forward.all"
+	ForwardBusy         RuleName = "forward.busy"
+	ForwardNoAnswer     RuleName = "forward.no-answer"
+	ForwardUnreachable  RuleName = "forward.unreachable"
+	ForwardOverride     RuleName = "forward.override"
+	ForwardLoopBreakout RuleName = "forward.loop-breakout"
+	ForwardTooMany      RuleName = "forward.too-many"
+
+	PresenceForward RuleName = "presence.forward"
+	DND             RuleName = "dnd"
+	Busy            RuleName = "busy"
+	Voicemail       RuleName = "voicemail"
+
+	RingDevices RuleName = "ring.devices"
+	RingOnce    RuleName = "ring.once" // a number is rung at most once in a call
+	RingFinal   RuleName = "ring.final"
+
+	// CallAnchored says that the call cannot be proxied; the entry's Value is the
+	// reason: a forward.* rule, DialTrunk, or one of these.
+	CallAnchored    RuleName = "call.anchored"
+	AnchorCallerNAT RuleName = "anchor.caller-nat"
+	AnchorCalleeNAT RuleName = "anchor.callee-nat"
+	AnchorCallerID  RuleName = "anchor.caller-id"
+	AnchorDomain    RuleName = "anchor.domain" // an end outside the domain
+)
+
+// Rules lists every rule that a decision can name in its trace.
+func Rules() []RuleName {
+	return []RuleName{
+		OriginDenied, DialNumber, DialUser, DialDevice, DialUnknown, DialTrunk,
+		ClassOfService, TargetClass, ForwardAll, ForwardBusy, ForwardNoAnswer,
+		ForwardUnreachable, ForwardOverride, ForwardLoopBreakout, ForwardTooMany,
+		PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal,
+		CallAnchored,
+	}
+}
