@@ -84,10 +84,11 @@ func appendLines(dst, lines []byte) []byte {
 	}
 	first := true
 	for line := range bytes.Lines(lines) {
-		if line[len(line)-1] == '\n' && checkLine(line, first) {
+		good := line[len(line)-1] == '\n' && checkLine(line, first)
+		if good {
 			dst = append(dst, line...)
-			first = false
 		}
+		first = !good // what continues a line that was left out is left out too
 	}
 	return dst
 }
