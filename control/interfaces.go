@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bellhop/feed"
+	"bellhop/routing"
 	"bellhop/routing/directory"
 )
 
@@ -64,6 +65,11 @@ type Calls interface {
 // Registrations are the bindings of a domain; number "" means all.
 type Registrations interface {
 	Registrations(ctx context.Context, domain, number string) ([]feed.Registration, error)
+}
+
+// World loads what a decision needs, for POST /v1/explain.
+type World interface {
+	Load(ctx context.Context, need routing.Need, w *routing.World) error
 }
 
 // Node is the daemon itself, for operators.

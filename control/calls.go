@@ -1,0 +1,323 @@
+package control
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"bellhop/feed"
+	"bellhop/routing/directory"
+)
+
+// A callView is a call as its viewer may see it. A caller does not learn which
+// number or device answered in the callee's place, nor by which rule.
+type callView struct {
+	ID           string    `json:"id"`
+	Domain       string    `json:"domain"`
+	Direction    string    `json:"direction,omitempty" enum:"in,out" doc:"for a user: whether they called or were called"`
+	Caller       string    `json:"caller"`
+	CallerDevice string    `json:"caller_device,omitempty"`
+	Called       string    `json:"called"`
+	Number       string    `json:"number,omitempty" doc:"the number that rang"`
+	Device       string    `json:"device,omitempty" doc:"the device that answered"`
+	State        string    `json:"state" enum:"calling,ringing,talking,ended"`
+	Started      time.Time `json:"started"`
+	AnsweredAt   time.Time `json:"answered_at,omitzero"`
+	EndedAt      time.Time `json:"ended_at,omitzero"`
+	Status       int       `json:"status,omitempty" doc:"final SIP status"`
+	Outcome      string    `json:"outcome,omitempty"`
+	Rule         string    `json:"rule,omitempty" doc:"the rule that decided"`
+	CallID       string    `json:"call_id,omitempty" doc:"SIP Call-ID, for administrators"`
+	Actions      []string  `json:"actions" doc:"what a client may ask for now"`
+}
+
+// viewCall renders a call for who asks; false: it is none of theirs.
+func viewCall(c *feed.Call, who *principal, numbers []string) (callView, bool) {
+	v := callView{
+		ID: c.ID, Domain: c.Domain, Caller: c.Caller, CallerDevice: c.CallerDev, Called: c.Called, Number: c.Number, Device: c.Device,
+		State: c.State.String(), Started: c.Started, AnsweredAt: c.AnsweredAt, EndedAt: c.EndedAt, Status: c.Status, Outcome: c.Outcome,
+		Rule: c.Rule, CallID: c.CallID, Actions: []string{},
+	}
+	if who.admin(c.Domain) {
+		return v, true
+	}
+	v.CallID = ""
+	if who.domain != c.Domain {
+		return v, false
+	}
+	out := slices.Contains(numbers, c.Caller)
+	in := slices.Contains(numbers, c.Called) || c.Number != "" && slices.Contains(numbers, c.Number)
+	switch {
+	case in:
+		v.Direction = "in"
+		if !out {
+			v.CallerDevice = ""
+		}
+		if !slices.Contains(numbers, c.Number) {
+			v.Device = ""
+		}
+	case out:
+		v.Direction, v.Number, v.Device, v.Rule = "out", "", "", ""
+	default:
+		return v, false
+	}
+	return v, true
+}
+
+// A stepView is one step of a story, in words.
+type stepView struct {
+	feed.Step
+	Words string `json:"words,omitempty"`
+}
+
+// storyView renders a story for its viewer: administrators see all of it, users
+// what concerns their own numbers, and of the rest only that it rang or not.
+func storyView(c *feed.Call, who *principal, numbers []string) []stepView {
+	admin := who.admin(c.Domain)
+	out := make([]stepView, 0, len(c.Story))
+	for _, st := range c.Story {
+		if !admin && !slices.Contains(numbers, st.Number) {
+			if !strings.HasPrefix(st.Rule, "dial.") && !strings.HasPrefix(st.Rule, "ring.") && !strings.HasPrefix(st.Rule, "origin.") {
+				continue
+			}
+			st.Setting, st.Value, st.To = "", "", ""
+			if st.Number != c.Called {
+				st.Number = ""
+			}
+		}
+		out = append(out, stepView{Step: st, Words: words(st)})
+	}
+	return out
+}
+
+// callDomain is the domain of a request about calls, and the numbers it is
+// limited to: nil for an administrator, one's own otherwise.
+func (s *Server) callDomain(q *request) (domain string, numbers []string, err error) {
+	domain = strings.ToLower(q.path("domain"))
+	mine := domain == ""
+	if mine {
+		domain = q.who.domain
+	}
+	if !mine && q.who.admin(domain) {
+		return domain, nil, nil
+	}
+	numbers, err = s.owned(q, directory.KindNumber)
+	return domain, numbers, err
+}
+
+func (s *Server) liveCalls(q *request) (reply, error) {
+	if s.opts.Calls == nil {
+		return reply{}, absent("calls")
+	}
+	domain, numbers, err := s.callDomain(q)
+	if err != nil {
+		return reply{}, err
+	}
+	out := list[callView]{Items: []callView{}}
+	for _, c := range s.opts.Calls.Live(domain) {
+		if numbers != nil && !involves(c, numbers) {
+			continue
+		}
+		if v, ok := viewCall(c, q.who, numbers); ok {
+			out.Items = append(out.Items, v)
+		}
+	}
+	slices.SortFunc(out.Items, func(a, b callView) int { return strings.Compare(b.ID, a.ID) })
+	if limit, _, err := page(q); err != nil {
+		return reply{}, err
+	} else if len(out.Items) > limit {
+		out.Items = out.Items[:limit]
+	}
+	return reply{body: out}, nil
+}
+
+func involves(c *feed.Call, numbers []string) bool {
+	return slices.Contains(numbers, c.Caller) || slices.Contains(numbers, c.Called) || c.Number != "" && slices.Contains(numbers, c.Number)
+}
+
+// find looks for a call among the live ones, then among the records.
+func (s *Server) find(q *request) (*feed.Call, []string, error) {
+	domain, numbers, err := s.callDomain(q)
+	if err != nil {
+		return nil, nil, err
+	}
+	id := q.path("id")
+	if s.opts.Calls != nil {
+		if c, ok := s.opts.Calls.ByID(id); ok && c.Domain == domain && (numbers == nil || involves(c, numbers)) {
+			return c, numbers, nil
+		}
+	}
+	if s.opts.Records == nil {
+		return nil, nil, notFound()
+	}
+	c, err := s.opts.Records.Record(q.ctx(), domain, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Domain != domain || numbers != nil && !involves(c, numbers) {
+		return nil, nil, notFound()
+	}
+	return c, numbers, nil
+}
+
+// A callDetail is a call with its story.
+type callDetail struct {
+	callView
+	Story []stepView `json:"story"`
+}
+
+func (s *Server) oneCall(q *request) (reply, error) {
+	c, numbers, err := s.find(q)
+	if err != nil {
+		return reply{}, err
+	}
+	v, ok := viewCall(c, q.who, numbers)
+	if !ok {
+		return reply{}, notFound()
+	}
+	return reply{body: callDetail{v, storyView(c, q.who, numbers)}}, nil
+}
+
+// A story is how a call came to be what it was.
+type story struct {
+	ID    string     `json:"id"`
+	Steps []stepView `json:"steps"`
+}
+
+func (s *Server) callStory(q *request) (reply, error) {
+	c, numbers, err := s.find(q)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{body: story{c.ID, storyView(c, q.who, numbers)}}, nil
+}
+
+func (s *Server) records(q *request) (reply, error) {
+	if s.opts.Records == nil {
+		return reply{}, absent("records")
+	}
+	f, err := recordFilter(q)
+	if err != nil {
+		return reply{}, err
+	}
+	domain, numbers, err := s.callDomain(q)
+	if err != nil {
+		return reply{}, err
+	}
+	if numbers != nil {
+		f.Numbers = slices.DeleteFunc(slices.Clone(numbers), func(n string) bool { return f.Numbers != nil && !slices.Contains(f.Numbers, n) })
+		if len(f.Numbers) == 0 {
+			return reply{body: list[callDetail]{Items: []callDetail{}}}, nil
+		}
+	}
+	calls, next, err := s.opts.Records.Records(q.ctx(), domain, f)
+	if err != nil {
+		return reply{}, err
+	}
+	out := list[callDetail]{Items: make([]callDetail, 0, len(calls)), Next: next}
+	for _, c := range calls {
+		if v, ok := viewCall(c, q.who, numbers); ok {
+			out.Items = append(out.Items, callDetail{v, storyView(c, q.who, numbers)})
+		}
+	}
+	return reply{body: out}, nil
+}
+
+// recordFilter reads the query of a list of records.
+func recordFilter(q *request) (f feed.Filter, err error) {
+	if f.Limit, f.Cursor, err = page(q); err != nil {
+		return f, err
+	}
+	if n := q.query("number"); n != "" {
+		f.Numbers = []string{n}
+	}
+	for _, t := range []struct {
+		name string
+		at   *time.Time
+	}{{"from", &f.From}, {"to", &f.To}} {
+		v := q.query(t.name)
+		if v == "" {
+			continue
+		}
+		if *t.at, err = time.Parse(time.RFC3339, v); err != nil {
+			return f, invalid(fault(t.name, "query.time", "a time like 2026-12-01T09:00:00Z is expected"))
+		}
+	}
+	return f, nil
+}
+
+// registrations lists bindings: an administrator's of the domain, a user's own.
+func (s *Server) registrations(q *request) (reply, error) {
+	if s.opts.Registrations == nil {
+		return reply{}, absent("registrations")
+	}
+	domain, numbers, err := s.callDomain(q)
+	if err != nil {
+		return reply{}, err
+	}
+	want := []string{q.query("number")}
+	if numbers != nil {
+		want = slices.DeleteFunc(slices.Clone(numbers), func(n string) bool { return want[0] != "" && want[0] != n })
+	}
+	out := list[feed.Registration]{Items: []feed.Registration{}}
+	for _, n := range want {
+		rs, err := s.opts.Registrations.Registrations(q.ctx(), domain, n)
+		if err != nil {
+			return reply{}, err
+		}
+		out.Items = append(out.Items, rs...)
+	}
+	slices.SortStableFunc(out.Items, func(a, b feed.Registration) int { return strings.Compare(registrationKey(a), registrationKey(b)) })
+	return pageRegistrations(q, out)
+}
+
+func registrationKey(r feed.Registration) string {
+	return r.Number + "\x00" + r.Device + "\x00" + r.Contact
+}
+
+// pageRegistrations cuts a page out of the sorted bindings; the cursor is the
+// last binding shown.
+func pageRegistrations(q *request, all list[feed.Registration]) (reply, error) {
+	limit, cursor, err := page(q)
+	if err != nil {
+		return reply{}, err
+	}
+	if cursor != "" {
+		at := slices.IndexFunc(all.Items, func(r feed.Registration) bool { return hashOf(registrationKey(r)) == cursor })
+		all.Items = all.Items[at+1:] // of a binding that is gone: from the start
+	}
+	if len(all.Items) > limit {
+		all.Next = hashOf(registrationKey(all.Items[limit-1]))
+		all.Items = all.Items[:limit]
+	}
+	return reply{body: all}, nil
+}
+
+func callEndpoints() []endpoint {
+	const domain = "/v1/domains/{domain}"
+	records := append(pageParams(), param{"number", "only calls that it made, was called by or answered", "1001"},
+		param{"from", "started at or after", "2026-12-01T00:00:00Z"}, param{"to", "started before", "2026-12-02T00:00:00Z"})
+	number := append(pageParams(), param{"number", "only of this number", "1001"})
+	es := []endpoint{}
+	for _, at := range []struct {
+		base, id string
+		access   access
+	}{{domain, "", domainAdmin}, {"/v1/me", "my-", person}} {
+		es = append(es,
+			endpoint{method: http.MethodGet, path: at.base + "/registrations", id: "list-" + at.id + "registrations", summary: "Where devices are", access: at.access, query: number, out: typeOf[list[feed.Registration]](), handle: (*Server).registrations},
+			endpoint{method: http.MethodGet, path: at.base + "/calls", id: "list-" + at.id + "calls", summary: "Live calls", access: at.access, query: pageParams()[:1], out: typeOf[list[callView]](), handle: (*Server).liveCalls},
+			endpoint{method: http.MethodGet, path: at.base + "/calls/{id}", id: "get-" + at.id + "call", summary: "A call, live or ended", access: at.access, out: typeOf[callDetail](), handle: (*Server).oneCall},
+			endpoint{method: http.MethodGet, path: at.base + "/calls/{id}/story", id: "get-" + at.id + "story", summary: "How a call came to be what it was, in words", access: at.access, out: typeOf[story](), handle: (*Server).callStory},
+			endpoint{method: http.MethodGet, path: at.base + "/records", id: "list-" + at.id + "records", summary: "Ended calls with their stories", access: at.access, query: records, out: typeOf[list[callDetail]](), handle: (*Server).records},
+		)
+	}
+	es = append(es, endpoint{
+		method: http.MethodGet, path: "/v1/events", id: "events", summary: "What happens, as Server-Sent Events", access: person, media: eventStream,
+		query: []param{{"kinds", "only these: call, registration, setting", "call,setting"}, {"domain", "for a system-admin: only this domain", "bellhop.test"}}, handle: (*Server).events,
+	})
+	for i := range es {
+		es[i].tag = "calls"
+	}
+	return append(es, explainEndpoint())
+}

@@ -1,0 +1,111 @@
+package control
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"bellhop/routing/directory"
+)
+
+// A credentialShown is a new secret of a device, shown this once.
+type credentialShown struct {
+	ID       string    `json:"id"`
+	Username string    `json:"username" doc:"the authorization name"`
+	Secret   string    `json:"secret" doc:"shown once; 128 bits"`
+	Expires  time.Time `json:"expires,omitzero"`
+}
+
+// A credentialView is what may be known of a credential afterwards.
+type credentialView struct {
+	ID       string    `json:"id,omitempty"`
+	Username string    `json:"username"`
+	Set      bool      `json:"set"`
+	Origin   string    `json:"origin,omitempty" doc:"how it was made"`
+	Expires  time.Time `json:"expires,omitzero"`
+	Since    time.Time `json:"since,omitzero"`
+}
+
+// device reads the device a request is about, for an administrator.
+func (s *Server) device(q *request) (directory.Ref, directory.Document, error) {
+	ref := directory.Ref{Domain: strings.ToLower(q.path("domain")), Kind: directory.KindDevice, Name: q.path("device")}
+	if !plainName(ref.Name) {
+		return ref, directory.Document{}, notFound()
+	}
+	doc, m, err := s.current(q.ctx(), ref)
+	if err != nil {
+		return ref, doc, err
+	}
+	if m == nil {
+		return ref, doc, notFound()
+	}
+	if !q.who.admin(ref.Domain) {
+		if owner, _ := m["user"].(string); owner == "" || owner != q.who.user {
+			return ref, doc, notFound()
+		}
+		return ref, doc, forbidden("only an administrator handles credentials")
+	}
+	return ref, doc, nil
+}
+
+func (s *Server) getCredential(q *request) (reply, error) {
+	ref, _, err := s.device(q)
+	if err != nil {
+		return reply{}, err
+	}
+	doc, err := s.opts.Documents.Get(q.ctx(), credentialRef(ref))
+	if errors.Is(err, directory.ErrNotFound) {
+		return reply{body: credentialView{Username: ref.Name}}, nil
+	}
+	if err != nil {
+		return reply{}, err
+	}
+	c, err := directory.Parse[directory.Secret](directory.KindCredential, doc.Body)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{etag: doc.Version.String(), body: credentialView{
+		ID: c.ID, Username: doc.Name, Set: true, Origin: c.Origin, Expires: c.Expires, Since: doc.At,
+	}}, nil
+}
+
+// newCredential makes or rotates the secret of a device: 128 random bits, shown
+// once and stored sealed.
+func (s *Server) newCredential(q *request) (reply, error) {
+	ref, _, err := s.device(q)
+	if err != nil {
+		return reply{}, err
+	}
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	secret := base64.RawURLEncoding.EncodeToString(b)
+	sealed, err := s.opts.Sealer.Seal(directory.SealCredential, []byte(secret), directory.CredentialAAD(ref.Domain, ref.Name, ref.Name))
+	if err != nil {
+		return reply{}, err
+	}
+	c := directory.Secret{ID: newID(), Device: ref.Name, Sealed: sealed, Origin: "api"}
+	body, err := directory.Encode(c)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, err := s.opts.Documents.Apply(q.ctx(), q.author(), []directory.Write{{Ref: credentialRef(ref), Body: body}}); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusCreated, body: credentialShown{ID: c.ID, Username: ref.Name, Secret: secret}}, nil
+}
+
+func (s *Server) removeCredential(q *request) (reply, error) {
+	ref, _, err := s.device(q)
+	if err != nil {
+		return reply{}, err
+	}
+	_, err = s.opts.Documents.Apply(q.ctx(), q.author(), []directory.Write{{Ref: credentialRef(ref)}})
+	return reply{status: http.StatusNoContent}, err
+}
+
+func credentialRef(device directory.Ref) directory.Ref {
+	return directory.Ref{Domain: device.Domain, Kind: directory.KindCredential, Name: device.Name}
+}

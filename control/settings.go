@@ -1,0 +1,204 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"reflect"
+	"slices"
+
+	"bellhop/routing/directory"
+)
+
+// docType is the Go type of the documents of a kind: its schema and nothing else
+// is taken from it.
+func docType(kind directory.Kind) reflect.Type {
+	switch kind {
+	case directory.KindDomain:
+		return typeOf[directory.Domain]()
+	case directory.KindSite:
+		return typeOf[directory.Site]()
+	case directory.KindUser:
+		return typeOf[directory.User]()
+	case directory.KindNumber:
+		return typeOf[directory.Number]()
+	case directory.KindDevice:
+		return typeOf[directory.Device]()
+	case directory.KindGroup:
+		return typeOf[directory.Group]()
+	case directory.KindTrunk:
+		return typeOf[directory.Trunk]()
+	case directory.KindClass:
+		return typeOf[directory.Class]()
+	case directory.KindForwarding:
+		return typeOf[directory.Forwarding]()
+	case directory.KindDND:
+		return typeOf[directory.DND]()
+	case directory.KindPresence:
+		return typeOf[directory.Presence]()
+	case directory.KindPresenceTo:
+		return typeOf[directory.PresenceForwarding]()
+	case directory.KindCredential, directory.KindSignIn: // never shown
+		return nil
+	default:
+		return nil
+	}
+}
+
+// document reads one into its type; what is not there is the zero value.
+func document[T any](s *Server, q *request, ref directory.Ref) (v T, doc directory.Document, err error) {
+	doc, err = s.opts.Documents.Get(q.ctx(), ref)
+	if errors.Is(err, directory.ErrNotFound) {
+		v, err = directory.Parse[T](ref.Kind, []byte("{}"))
+		return v, directory.Document{Ref: ref}, err
+	}
+	if err != nil {
+		return v, doc, err
+	}
+	v, err = directory.Parse[T](ref.Kind, doc.Body)
+	return v, doc, err
+}
+
+// viewPresence shows do not disturb as the status it also is.
+func (s *Server) viewPresence(q *request, ref directory.Ref, m map[string]any) error {
+	dnd, _, err := document[directory.DND](s, q, directory.Ref{Domain: ref.Domain, Kind: directory.KindDND, Name: ref.Name})
+	if err != nil {
+		return err
+	}
+	if m["status"] == nil {
+		m["status"] = directory.StatusOffice
+	}
+	if dnd.Enabled {
+		m["status"] = directory.StatusDND
+	}
+	return nil
+}
+
+// beforePresence splits what is set into presence and do not disturb, which are
+// one setting to the user and two documents: both are written or none is.
+func (s *Server) beforePresence(q *request, w *pending) error {
+	if err := needs(directory.KindUser)(s, q, w); err != nil {
+		return err
+	}
+	dndRef := directory.Ref{Domain: w.ref.Domain, Kind: directory.KindDND, Name: w.ref.Name}
+	dnd, dndDoc, err := document[directory.DND](s, q, dndRef)
+	if err != nil {
+		return err
+	}
+	old, _, err := document[directory.Presence](s, q, w.ref)
+	if err != nil {
+		return err
+	}
+	set := directory.Presence{Status: directory.StatusOffice}
+	if w.input != nil {
+		if set, err = presenceSet(w, old, dnd); err != nil {
+			return err
+		}
+	}
+	presence, after := directory.SplitPresence(set, old, dnd)
+	if w.input != nil {
+		b, err := directory.Encode(presence)
+		if err != nil {
+			return err
+		}
+		if w.body, err = decodeObject(b); err != nil {
+			return err
+		}
+		w.patch = false // merged here already
+	}
+	if after.Enabled == dnd.Enabled {
+		return nil
+	}
+	b, err := directory.Encode(after)
+	w.more = append(w.more, directory.Write{Ref: dndRef, Body: b, IfMatch: dndDoc.Version, Create: dndDoc.Version.IsZero()})
+	return err
+}
+
+// presenceSet is the presence that a write asks for: a patch changes what the
+// user sees.
+func presenceSet(w *pending, old directory.Presence, dnd directory.DND) (directory.Presence, error) {
+	body := w.body
+	if w.patch {
+		b, err := directory.Encode(directory.ViewPresence(old, dnd))
+		if err != nil {
+			return old, err
+		}
+		seen, err := decodeObject(b)
+		if err != nil {
+			return old, err
+		}
+		body, _ = mergePatch(seen, body).(map[string]any)
+	}
+	b, err := json.Marshal(body)
+	if err != nil {
+		return old, err
+	}
+	return directory.Parse[directory.Presence](directory.KindPresence, b)
+}
+
+// An applied rule is what becomes of a call to a number, as far as settings say.
+type applied struct {
+	Rule   string `json:"rule" doc:"the rule that decides"`
+	Target string `json:"target,omitempty" doc:"where it sends the call; none: refused as busy"`
+}
+
+// effective adds what applies to calls from inside and outside, which is
+// computed: settings never overwrite each other (behaviour.md §3).
+func (s *Server) effective(q *request, ref directory.Ref, m map[string]any) error {
+	f, _, err := document[directory.Forwarding](s, q, ref)
+	if err != nil {
+		return err
+	}
+	number, _, err := document[directory.Number](s, q, directory.Ref{Domain: ref.Domain, Kind: directory.KindNumber, Name: ref.Name})
+	if err != nil {
+		return err
+	}
+	var dnd directory.DND
+	var presence directory.Presence
+	var to directory.PresenceForwarding
+	if number.User != "" {
+		of := func(kind directory.Kind) directory.Ref {
+			return directory.Ref{Domain: ref.Domain, Kind: kind, Name: number.User}
+		}
+		if dnd, _, err = document[directory.DND](s, q, of(directory.KindDND)); err != nil {
+			return err
+		}
+		if presence, _, err = document[directory.Presence](s, q, of(directory.KindPresence)); err != nil {
+			return err
+		}
+		if to, _, err = document[directory.PresenceForwarding](s, q, of(directory.KindPresenceTo)); err != nil {
+			return err
+		}
+	}
+	side := func(internal bool) applied {
+		return apply(ref.Name, number.Voicemail, f.All.Of(internal), dnd, to, presence.At(q.now))
+	}
+	m["effective"] = map[string]applied{"internal": side(true), "external": side(false)}
+	return nil
+}
+
+// apply follows the order of precedence: forward.all, presence.forward, dnd,
+// ring.
+func apply(number string, voicemail bool, all directory.Forward, dnd directory.DND, to directory.PresenceForwarding, status string) applied {
+	if all.Enabled {
+		return applied{"forward.all", all.Target}
+	}
+	target := to[status].Target
+	if target == "" && voicemail && awayFrom(status) {
+		target = directory.TargetVoicemail
+	}
+	if target != "" && (!dnd.Enabled || target == directory.TargetVoicemail) {
+		return applied{"presence.forward", target}
+	}
+	if dnd.Enabled && dnd.Mode != directory.DNDRingerOff {
+		if dnd.Mode == directory.DNDVoicemail && voicemail {
+			return applied{"dnd", directory.TargetVoicemail}
+		}
+		return applied{Rule: "dnd"}
+	}
+	return applied{"ring.devices", number}
+}
+
+// awayFrom reports whether nobody is expected at the phone in a status.
+func awayFrom(status string) bool {
+	return status != directory.StatusOffice && slices.Contains(directory.Statuses(), status)
+}
