@@ -148,6 +148,7 @@ const (
 type Target struct {
 	Device   string // authorization name; "" for what is no device of ours
 	Instance string // +sip.instance, or the contact when it has none (ring.device-once)
+	RegID    uint32 // reg-id of the flow, 0 for none (RFC 5626)
 	Contact  string // Request-URI of the branch
 	Path     []string
 	Flow     location.Flow
@@ -159,7 +160,7 @@ type Target struct {
 // TargetOf returns the target of a binding.
 func TargetOf(b *location.Binding) Target {
 	t := Target{
-		Device: b.Device, Instance: b.Instance, Contact: b.Contact, Path: b.Path,
+		Device: b.Device, Instance: b.Instance, RegID: b.RegID, Contact: b.Contact, Path: b.Path,
 		Flow: b.Flow, Q: b.Q, Doubtful: b.Doubtful,
 	}
 	if t.Instance == "" {

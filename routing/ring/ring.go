@@ -305,9 +305,13 @@ func (s *step) cancelled(reason string) {
 		s.stop(TimerNext, 0)
 	}
 	s.phase = leaving
-	if at := s.elapsed() + cancelTime; at < s.clockAt && s.branches.any(branch.holds) {
-		s.clockAt = at
-		s.timer(TimerClock, cancelTime)
+	if s.branches.any(branch.holds) {
+		switch left := s.clockAt - s.elapsed(); {
+		case left > cancelTime:
+			s.clock(cancelTime)
+		case left <= 0: // it fired already
+			s.clock(NextTime)
+		}
 	}
 	s.advance()
 }
@@ -357,6 +361,12 @@ func (s *step) do(e Effect) { s.effects = append(s.effects, e) }
 
 func (s *step) timer(k TimerKind, after time.Duration) {
 	s.do(StartTimer{Timer: Timer{Kind: k}, After: after})
+}
+
+// clock moves the end of the call.
+func (s *step) clock(after time.Duration) {
+	s.clockAt = s.elapsed() + after
+	s.timer(TimerClock, after)
 }
 
 func (s *step) stop(k TimerKind, i BranchID) { s.do(StopTimer{Timer{Kind: k, Branch: i}}) }

@@ -1,9 +1,6 @@
 package ring
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // anyQ is above every q, and the q of a stage that rings together.
 const anyQ = 1 << 16
@@ -119,11 +116,11 @@ func (s *step) branchOf(t *Target) BranchID {
 	return None
 }
 
-// newest returns the newest target of the device of t.
+// newest returns t as it registered last.
 func (s *step) newest(t *Target) *Target {
 	for j := len(s.joined) - 1; j >= 0; j-- {
-		if same(&s.joined[j], t) {
-			return &s.joined[j]
+		if o := &s.joined[j]; o.RegID == t.RegID && same(o, t) {
+			return o
 		}
 	}
 	return t
@@ -280,7 +277,7 @@ func (s *step) spare(t *Target) *Target {
 	}
 	for _, targets := range [...][]Target{s.joined, s.plan.Stages[s.stage]} {
 		for j := range targets {
-			o := &targets[j]
+			o := s.newest(&targets[j])
 			if same(o, t) && !s.branches.any(func(b branch) bool { return same(b.target, o) && b.target.Flow == o.Flow }) {
 				return o
 			}
@@ -379,9 +376,16 @@ func (s *step) registered(t Target) {
 	}
 }
 
-// join keeps t and returns where.
+// join keeps t instead of what the same flow of its device was before, and
+// returns where.
 func (s *step) join(t Target) *Target {
-	s.joined = append(slices.Clip(s.joined), t)
+	joined := make([]Target, 0, len(s.joined)+1)
+	for j := range s.joined {
+		if o := &s.joined[j]; o.RegID != t.RegID || !same(o, &t) {
+			joined = append(joined, *o)
+		}
+	}
+	s.joined = append(joined, t)
 	return &s.joined[len(s.joined)-1]
 }
 

@@ -1,0 +1,359 @@
+package ring_test
+
+import (
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"bellhop/routing/location"
+	"bellhop/routing/ring"
+)
+
+// A source draws numbers from 0 to n-1.
+type source interface{ intn(n int) int }
+
+// world is what surrounds a running plan: phones, timers and a caller. It plays
+// events in any order and holds what is done against the rules.
+type world struct {
+	t        failer
+	src      source
+	now      time.Time
+	s        ring.State
+	own      bool // OwnLegs
+	phones   []*leg
+	timers   map[ring.Timer]time.Time
+	replies  []int // final responses that went upstream
+	gaveUp   bool
+	visiting bool
+	ends     int
+	log      []string
+}
+
+// failer is what tests and properties have in common.
+type failer interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// leg is a branch as its phone sees it.
+type leg struct {
+	target    ring.Target
+	final     int // 0: none yet
+	cancelled bool
+	broken    bool // failed, or had 430 or 408: its device may get another INVITE
+}
+
+func (l *leg) open() bool { return l.final == 0 && !l.broken }
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	w.t.Fatalf(format+"\n%s", append(args, strings.Join(w.log, "\n"))...)
+}
+
+// target draws one of a few targets, so that instances meet again.
+func (w *world) target() ring.Target {
+	name := string(rune('a' + w.src.intn(5)))
+	return ring.Target{
+		Device: name, Instance: name, RegID: uint32(w.src.intn(2)), Contact: "sip:" + name,
+		Q: uint16(w.src.intn(3)) * 300, Flow: location.Flow{Transport: location.UDP, Conn: uint64(w.src.intn(4))},
+		Service: w.src.intn(8) == 0,
+	}
+}
+
+func (w *world) plan() ring.Plan {
+	p := ring.Plan{Together: w.src.intn(3) == 0, OwnLegs: w.own, RingTime: time.Duration(w.src.intn(3)) * 6 * time.Second}
+	for range w.src.intn(4) {
+		var stage []ring.Target
+		for range w.src.intn(4) {
+			stage = append(stage, w.target())
+		}
+		p.Stages = append(p.Stages, stage)
+	}
+	p.Visits = ring.Visits(w.src.intn(256) & w.src.intn(256))
+	return p
+}
+
+// event draws an event, legal or not.
+func (w *world) event() ring.Event {
+	id := ring.BranchID(w.src.intn(len(w.phones)+1) - 1)
+	switch w.src.intn(12) {
+	case 0:
+		return ring.Failed{Branch: id, Now: w.now}
+	case 1:
+		return ring.Registered{Target: w.target(), Now: w.now}
+	case 2:
+		if w.src.intn(4) == 0 {
+			return ring.Cancelled{Now: w.now}
+		}
+		return ring.Decided{Plan: w.plan(), Status: []int{0, 0, 403, 503}[w.src.intn(4)], Now: w.now}
+	case 3: // stale, or never started
+		return ring.Fired{Timer: ring.Timer{Kind: ring.TimerKind(w.src.intn(6)), Branch: id}, Now: w.now}
+	case 4, 5, 6:
+		return ring.Response{Branch: id, Status: []int{200, 486, 603, 408, 430, 404, 503, 480, 302, 600, 606, 407}[w.src.intn(12)], Now: w.now}
+	default:
+		return ring.Response{Branch: id, Status: []int{100, 180, 183, 199}[w.src.intn(4)], SDP: w.src.intn(2) == 0, Now: w.now}
+	}
+}
+
+// possible reports whether an event can come from a network: a branch gives one
+// final response, and more than one only of 2xx.
+func (w *world) possible(ev ring.Event) bool {
+	r, ok := ev.(ring.Response)
+	if !ok || r.Branch < 0 {
+		return true
+	}
+	l := w.phones[r.Branch]
+	return l.open() || r.Status/100 == 2 && (l.final/100 == 2 || l.final == 0)
+}
+
+// step carries an event out, after noting what it means for the phones.
+func (w *world) step(ev ring.Event) {
+	w.t.Helper()
+	before := w.s
+	var relayed *ring.Response
+	switch ev := ev.(type) {
+	case ring.Response:
+		if ev.Branch >= 0 && ev.Status >= 200 {
+			l := w.phones[ev.Branch]
+			l.final, l.broken = ev.Status, l.broken || ev.Status == 430 || ev.Status == 408
+		}
+		relayed = &ev
+	case ring.Failed:
+		if ev.Branch >= 0 {
+			w.phones[ev.Branch].broken = true
+		}
+	case ring.Fired:
+		if at, ok := w.timers[ev.Timer]; ok && !at.After(w.now) {
+			delete(w.timers, ev.Timer)
+		}
+	case ring.Cancelled:
+		w.gaveUp = true
+	case ring.Decided:
+		w.visiting = false
+	case ring.Registered:
+	default:
+		w.fail("unknown event %T", ev)
+	}
+	s, effects := before.Step(ev, nil)
+	said := words(effects, true)
+	w.log = append(w.log, strings.TrimSpace(w.now.Sub(t0).String()+" "+typeOf(ev)+" -> "+said))
+	if _, again := before.Step(ev, nil); words(again, true) != said {
+		w.fail("Step changed the state it was called on")
+	}
+	w.s = s
+	w.done(effects, relayed)
+}
+
+// done checks effects and carries them out.
+func (w *world) done(effects []ring.Effect, r *ring.Response) {
+	w.t.Helper()
+	for _, e := range effects {
+		switch e := e.(type) {
+		case ring.Invite:
+			w.invited(e)
+		case ring.Cancel:
+			l := w.phones[e.Branch]
+			if l.final != 0 || l.cancelled {
+				w.fail("CANCEL of branch %d after its final response or a CANCEL", e.Branch)
+			}
+			l.cancelled = true
+		case ring.Move:
+			w.phones[e.Branch].target, w.phones[e.Branch].broken = e.Target, false
+		case ring.Reply:
+			w.replied(e, r)
+		case ring.HangUp:
+			if w.phones[e.Branch].final/100 != 2 || len(w.replies) == 0 {
+				w.fail("branch %d hung up", e.Branch)
+			}
+		case ring.StartTimer:
+			if w.ends > 0 || e.After <= 0 {
+				w.fail("timer %s started in %v", timerName(e.Timer), e.After)
+			}
+			w.timers[e.Timer] = w.now.Add(e.After)
+		case ring.StopTimer:
+			delete(w.timers, e.Timer)
+		case ring.Doubt:
+		case ring.Visit:
+			w.visiting = true
+		case ring.End:
+			w.ends++
+			if w.ends > 1 || len(w.replies) != 1 || w.replies[0] != e.Outcome.Status {
+				w.fail("end %d with %v", w.ends, w.replies)
+			}
+			clear(w.timers)
+		default:
+			w.fail("unknown effect %T", e)
+		}
+	}
+	_, ended := w.s.Ended()
+	if ended != (w.ends == 1) {
+		w.fail("Ended = %t after %d End", ended, w.ends)
+	}
+	if !ended && len(w.timers) == 0 {
+		w.fail("not ended, and no timer runs")
+	}
+}
+
+func (w *world) invited(e ring.Invite) {
+	w.t.Helper()
+	if w.ends > 0 || int(e.Branch) != len(w.phones) {
+		w.fail("invite %d after %d branches and %d End", e.Branch, len(w.phones), w.ends)
+	}
+	for i, l := range w.phones {
+		if !w.own && l.target.Instance == e.Target.Instance && !l.broken {
+			w.fail("invite %d: device %s has branch %d", e.Branch, e.Target.Instance, i)
+		}
+	}
+	w.phones = append(w.phones, &leg{target: e.Target})
+}
+
+func (w *world) replied(e ring.Reply, r *ring.Response) {
+	w.t.Helper()
+	if e.Status < 200 {
+		open := 0
+		for _, l := range w.phones {
+			if l.open() {
+				open++
+			}
+		}
+		if w.ends > 0 || r == nil || r.Branch != e.From {
+			w.fail("reply %d out of nothing", e.Status)
+		}
+		if open > 1 && (e.Status == 183 || r.SDP && !e.DropSDP) {
+			w.fail("early media of branch %d while %d branches can answer", e.From, open)
+		}
+		return
+	}
+	switch {
+	case e.Status < 300:
+		if len(w.replies) > 0 && w.replies[0] >= 300 || r == nil || r.Branch != e.From {
+			w.fail("reply %d after %v", e.Status, w.replies)
+		}
+		if len(w.replies) > 0 {
+			return // relayed
+		}
+	case len(w.replies) > 0:
+		w.fail("reply %d after %v", e.Status, w.replies)
+	case e.Status == 408, e.Status == 503, e.Status == 487 != w.gaveUp, e.Status < 400:
+		w.fail("reply %d; the caller gave up: %t", e.Status, w.gaveUp)
+	}
+	w.replies = append(w.replies, e.Status)
+}
+
+// soonest returns the timer that fires next.
+func (w *world) soonest() (ring.Timer, bool) {
+	var first ring.Timer
+	found := false
+	for t, at := range w.timers {
+		if o := w.timers[first]; !found || at.Before(o) || at.Equal(o) && (t.Kind < first.Kind || t.Kind == first.Kind && t.Branch < first.Branch) {
+			first, found = t, true
+		}
+	}
+	return first, found
+}
+
+// wait lets the next timer fire.
+func (w *world) wait() bool {
+	w.t.Helper()
+	t, ok := w.soonest()
+	if ok {
+		if at := w.timers[t]; at.After(w.now) {
+			w.now = at
+		}
+		w.step(ring.Fired{Timer: t, Now: w.now})
+	}
+	return ok
+}
+
+// playCall plays a whole call.
+func playCall(t failer, src source, n int) {
+	t.Helper()
+	w := &world{t: t, src: src, now: t0, timers: map[ring.Timer]time.Time{}}
+	w.own = src.intn(3) == 0
+	var effects []ring.Effect
+	w.s, effects = ring.New(w.plan(), t0, nil)
+	w.log = append(w.log, "new -> "+words(effects, true))
+	w.done(effects, nil)
+	for range n {
+		w.now = w.now.Add(time.Duration(src.intn(5)) * 100 * time.Millisecond)
+		ev := w.event()
+		if src.intn(4) == 0 && w.wait() || !w.possible(ev) {
+			continue
+		}
+		w.step(ev)
+	}
+	// Nothing more happens but timers: the caller gets its response in time.
+	for w.ends == 0 {
+		w.wait()
+	}
+	if d := w.now.Sub(t0); d > 205*time.Second {
+		w.fail("ended after %v", d)
+	}
+	for i, l := range w.phones {
+		if l.open() {
+			w.step(ring.Response{Branch: ring.BranchID(i), Status: 487, Now: w.now})
+		}
+	}
+	if !w.s.Done() {
+		w.fail("not done when all branches ended")
+	}
+}
+
+// typeOf says an event in a word or two.
+func typeOf(ev ring.Event) string {
+	switch ev := ev.(type) {
+	case ring.Response:
+		return "response " + strconv.Itoa(int(ev.Branch)) + " " + strconv.Itoa(ev.Status)
+	case ring.Failed:
+		return "failed " + strconv.Itoa(int(ev.Branch))
+	case ring.Fired:
+		return "fired " + timerName(ev.Timer)
+	case ring.Cancelled:
+		return "cancelled"
+	case ring.Registered:
+		return "registered " + ev.Target.Instance
+	case ring.Decided:
+		return "decided " + strconv.Itoa(ev.Status)
+	default:
+		return "unknown"
+	}
+}
+
+type rapidSource struct{ t *rapid.T }
+
+func (s rapidSource) intn(n int) int { return rapid.IntRange(0, n-1).Draw(s.t, "n") }
+
+// byteSource draws from bytes, then zeros.
+type byteSource struct{ b []byte }
+
+func (s *byteSource) intn(n int) int {
+	if len(s.b) == 0 {
+		return 0
+	}
+	v := int(s.b[0])
+	s.b = s.b[1:]
+	return v % n
+}
+
+func TestAnyOrder(t *testing.T) {
+	t.Parallel()
+	for range 20 { // a rapid.Check is 100 calls
+		rapid.Check(t, func(t *rapid.T) {
+			playCall(t, rapidSource{t}, rapid.IntRange(0, 40).Draw(t, "events"))
+		})
+	}
+}
+
+func FuzzStep(f *testing.F) {
+	f.Add([]byte{1, 0, 1, 2, 2, 1, 0, 1, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12})
+	f.Add([]byte("any order of events is a call that ends"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > 1<<10 {
+			return
+		}
+		playCall(t, &byteSource{b: b}, len(b)/4)
+	})
+}

@@ -1,0 +1,641 @@
+package ring_test
+
+import (
+	"testing"
+	"time"
+
+	"bellhop/routing/location"
+	"bellhop/routing/ring"
+)
+
+const (
+	second    = time.Second
+	elsewhere = ` SIP;cause=200;text="Call completed elsewhere"`
+)
+
+// one returns a plan of one stage.
+func one(targets ...ring.Target) ring.Plan { return ring.Plan{Stages: [][]ring.Target{targets}} }
+
+// for returns p with a ring time.
+func during(d time.Duration, p ring.Plan) ring.Plan {
+	p.RingTime = d
+	return p
+}
+
+func TestBasic(t *testing.T) {
+	t.Parallel()
+	run(t, []row{
+		{
+			name: "answered", plan: one(desk), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; start clock in 2m50s",
+			events: []at{
+				{0, res(0, 100), "stop silent 0"},
+				{second, res(0, 180), "reply 180 from 0"},
+				{2 * second, res(0, 200), "reply 200 from 0; end answered 200 0"},
+				{3 * second, res(0, 200), "reply 200 from 0"}, // retransmitted
+			},
+		},
+		{
+			name: "answered at once", plan: one(desk), timers: true,
+			first:  "invite 0 desk; start silent 0 in 4s; start clock in 2m50s",
+			events: []at{{0, res(0, 200), "reply 200 from 0; end answered 200 0"}},
+		},
+		{
+			name: "nobody there", plan: one(), timers: true,
+			first:  "reply 480 from -1; end unreachable 480 -1",
+			events: []at{{0, gaveUp(""), ""}, {0, joins(desk), ""}, {0, res(0, 200), ""}},
+		},
+		{
+			name: "no stages", first: "reply 480 from -1; end unreachable 480 -1",
+		},
+		{
+			name: "responses out of range", plan: one(desk), first: "invite 0 desk",
+			events: []at{{0, res(0, 99), ""}, {0, res(0, 700), ""}, {0, res(1, 200), ""}, {0, res(-1, 200), ""}, {0, fail(7), ""}, {0, silent(9), ""}},
+		},
+	})
+}
+
+func TestZeroState(t *testing.T) {
+	t.Parallel()
+	s, effects := ring.State{}.Step(ring.Response{Status: 200}, nil)
+	if len(effects) != 0 || !s.Done() {
+		t.Errorf("Step of the zero State = %v", effects)
+	}
+}
+
+// TestClock is rule ring.clock.
+func TestClock(t *testing.T) {
+	t.Parallel()
+	run(t, []row{
+		{
+			name: "ringing ends", plan: one(desk), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; start clock in 2m50s",
+			events: []at{
+				{second, res(0, 180), "stop silent 0; reply 180 from 0"},
+				{169 * second, timer(ring.TimerClock), "start clock in 1s"}, // stale
+				{170 * second, timer(ring.TimerClock), "cancel 0; start next in 500ms"},
+				{171 * second, res(0, 487), "stop next; reply 480 from -1; end no-answer 480 -1"},
+			},
+		},
+		{
+			name: "an answer that crosses the cancel", plan: one(desk), first: "invite 0 desk",
+			events: []at{
+				{second, res(0, 180), "reply 180 from 0"},
+				{170 * second, timer(ring.TimerClock), "cancel 0"},
+				{170 * second, res(0, 200), "reply 200 from 0; end answered 200 0"},
+			},
+		},
+		{
+			name:  "what is left of it",
+			plan:  ring.Plan{Stages: [][]ring.Target{{desk}}, Clock: 20 * second, RingTime: 18 * second},
+			first: "invite 0 desk; start silent 0 in 4s; start stage in 18s; start clock in 20s", timers: true,
+		},
+		{
+			name: "no stage after it",
+			plan: ring.Plan{
+				Stages: [][]ring.Target{{desk}, {phone}}, Clock: 5 * second, RingTime: 18 * second,
+				Visits: ring.VisitsOn(ring.NoAnswer),
+			},
+			first: "invite 0 desk",
+			events: []at{
+				{second, res(0, 180), "reply 180 from 0"},
+				{5 * second, timer(ring.TimerClock), "cancel 0"},
+				{6 * second, timer(ring.TimerNext), "reply 480 from -1; end no-answer 480 -1"},
+			},
+		},
+	})
+}
+
+// TestDevices is rule ring.devices.
+func TestDevices(t *testing.T) {
+	t.Parallel()
+	spare := on(desk, flow(99))
+	spare.RegID = 2
+	run(t, []row{
+		{
+			name: "together, the first one wins", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{0, res(1, 180), "reply 180 from 1"},
+				{0, res(1, 200), "reply 200 from 1; cancel 0" + elsewhere + "; end answered 200 1"},
+				{0, res(0, 487), ""},
+			},
+		},
+		{
+			name: "groups by q share the ring time", plan: during(18*second, one(phone, desk, soft)), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; invite 1 soft; start silent 1 in 4s; start stage in 9s; start clock in 2m50s",
+			events: []at{
+				{0, res(0, 180), "stop silent 0; reply 180 from 0"},
+				{0, res(1, 180), "stop silent 1; reply 180 from 1"},
+				{9 * second, timer(ring.TimerStage), "cancel 0; cancel 1; start next in 500ms"},
+				{9 * second, res(0, 487), ""},
+				{9 * second, res(1, 487), "stop next; invite 2 phone; start silent 2 in 4s; start stage in 9s"},
+				{10 * second, timer(ring.TimerStage), "start stage in 8s"}, // stale
+				{18 * second, silent(2), "doubt 2; reply 480 from -1; end no-answer 480 -1"},
+			},
+		},
+		{
+			name: "groups without a ring time share the clock", plan: one(desk, phone), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; start stage in 1m25s; start clock in 2m50s",
+			events: []at{
+				{0, res(0, 486), "stop silent 0; invite 1 phone; start silent 1 in 4s; stop stage"},
+			},
+		},
+		{
+			name: "together whatever q says", plan: ring.Plan{Stages: [][]ring.Target{{phone, desk}}, Together: true},
+			first:  "invite 0 phone; invite 1 desk",
+			events: []at{{0, res(0, 486), ""}, {0, res(1, 486), "reply 486 from 0; end busy 486 0"}},
+		},
+		{
+			name: "next reg-id after 430", plan: one(desk, spare, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{0, res(0, 430), "invite 2 desk"},
+				{0, res(2, 200), "reply 200 from 2; cancel 1" + elsewhere + "; end answered 200 2"},
+			},
+		},
+		{
+			name: "next reg-id after 408", plan: one(desk, spare), first: "invite 0 desk",
+			events: []at{{0, res(0, 408), "invite 1 desk"}, {0, res(1, 408), "reply 480 from -1; end unreachable 480 -1"}},
+		},
+		{
+			name: "next reg-id after a broken flow", plan: one(desk, spare), first: "invite 0 desk",
+			events: []at{{0, fail(0), "invite 1 desk"}, {0, fail(1), "reply 480 from -1; end unreachable 480 -1"}},
+		},
+		{
+			name: "no next reg-id after busy", plan: one(desk, spare), first: "invite 0 desk",
+			events: []at{{0, res(0, 486), "reply 486 from 0; end busy 486 0"}},
+		},
+		{
+			name: "a ringing device goes on over its next reg-id", plan: one(desk, spare), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{0, fail(0), "move 0 to 99"},
+				{0, res(0, 200), "reply 200 from 0; end answered 200 0"},
+			},
+		},
+		{
+			name: "a device that registers joins", plan: one(desk), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{second, joins(soft), "invite 1 soft"},
+				{second, joins(soft), ""},
+				{second, joins(desk), ""}, // a refresh
+				{second, res(1, 200), "reply 200 from 1; cancel 0" + elsewhere + "; end answered 200 1"},
+				{second, joins(phone), ""},
+			},
+		},
+		{
+			name: "a device that reconnects keeps its branch", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{second, joins(on(desk, flow(7))), "move 0 to 7"},
+				{second, joins(on(desk, flow(7))), ""},
+				{second, fail(0), ""},
+				{second, joins(on(desk, flow(8))), "move 0 to 8"},
+				{second, res(1, 486), ""},
+				{second, res(0, 200), "reply 200 from 0; end answered 200 0"},
+			},
+		},
+		{
+			name: "a device that never saw the INVITE gets one", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{{0, fail(0), ""}, {0, joins(on(desk, flow(7))), "invite 2 desk"}},
+		},
+		{
+			name: "a silent device that comes back is sent the same INVITE", plan: one(desk, soft), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; invite 1 soft; start silent 1 in 4s; start clock in 2m50s",
+			events: []at{
+				{0, res(1, 180), "stop silent 1; reply 180 from 1"},
+				{4 * second, silent(0), "doubt 0"},
+				{5 * second, joins(on(desk, flow(7))), "move 0 to 7; start silent 0 in 4s"},
+				{5 * second, res(0, 180), "stop silent 0; reply 180 from 0"},
+			},
+		},
+		{
+			name: "a device of a later group waits for it", plan: one(desk, phone), first: "invite 0 desk",
+			events: []at{
+				{0, joins(on(phone, flow(7))), ""},
+				{0, res(0, 486), "invite 1 phone"},
+				{0, joins(on(phone, flow(7))), ""},
+			},
+		},
+		{
+			name: "a device joins between groups", plan: during(10*second, one(desk, phone)), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{5 * second, timer(ring.TimerStage), "cancel 0"},
+				{5 * second, joins(soft), ""},
+				{5 * second, res(0, 487), "invite 1 phone; invite 2 soft"},
+			},
+		},
+		{
+			name: "nobody joins when the last group is over", plan: during(10*second, one(desk)), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{10 * second, timer(ring.TimerStage), "cancel 0"},
+				{10 * second, joins(soft), ""},
+				{10 * second, res(0, 487), "reply 480 from -1; end no-answer 480 -1"},
+			},
+		},
+	})
+}
+
+// TestSilent is rule ring.silent.
+func TestSilent(t *testing.T) {
+	t.Parallel()
+	tcp := on(desk, location.Flow{Transport: location.TCP, Conn: 1})
+	run(t, []row{
+		{
+			name: "unreachable", plan: one(desk), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; start clock in 2m50s",
+			events: []at{
+				{4 * second, silent(0), "doubt 0; reply 480 from -1; end unreachable 480 -1"},
+				{5 * second, res(0, 180), "cancel 0"},
+				{5 * second, res(0, 180), ""},
+				{6 * second, res(0, 487), ""},
+			},
+		},
+		{
+			name: "a connection is not doubted", plan: one(tcp), first: "invite 0 desk",
+			events: []at{{4 * second, silent(0), "reply 480 from -1; end unreachable 480 -1"}},
+		},
+		{
+			name: "a late 1xx gets CANCEL", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{second, res(1, 180), "reply 180 from 1"},
+				{4 * second, silent(0), "doubt 0"},
+				{5 * second, res(0, 180), "cancel 0"},
+				{6 * second, res(1, 486), ""},
+				{6 * second, res(0, 487), "reply 486 from 1; end busy 486 1"},
+			},
+		},
+		{
+			name: "a late 1xx gets the reason", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{4 * second, silent(0), "doubt 0"},
+				{5 * second, res(1, 200), "reply 200 from 1; end answered 200 1"},
+				{6 * second, res(0, 180), "cancel 0" + elsewhere},
+			},
+		},
+		{
+			name: "a late 2xx counts", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{second, res(1, 180), "reply 180 from 1"},
+				{4 * second, silent(0), "doubt 0"},
+				{5 * second, res(0, 200), "reply 200 from 0; cancel 1" + elsewhere + "; end answered 200 0"},
+			},
+		},
+		{
+			name: "a 2xx after the final response is hung up", plan: one(desk), first: "invite 0 desk",
+			events: []at{
+				{4 * second, silent(0), "doubt 0; reply 480 from -1; end unreachable 480 -1"},
+				{5 * second, res(0, 200), "hang up 0"},
+				{6 * second, res(0, 200), "hang up 0"},
+			},
+		},
+		{
+			name: "the timer of a branch that spoke", plan: one(desk), first: "invite 0 desk",
+			events: []at{{0, res(0, 100), ""}, {4 * second, silent(0), ""}},
+		},
+		{
+			name: "its 408 comes much later", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{second, res(1, 180), "reply 180 from 1"},
+				{4 * second, silent(0), "doubt 0"},
+				{32 * second, res(0, 408), ""},
+				{33 * second, res(1, 480), "reply 480 from 1; end no-answer 480 1"},
+			},
+		},
+	})
+}
+
+// TestStage is rule ring.stage.
+func TestStage(t *testing.T) {
+	t.Parallel()
+	stages := ring.Plan{Stages: [][]ring.Target{{desk}, {soft}}, RingTime: 10 * second}
+	run(t, []row{
+		{
+			name: "when all have ended", plan: stages, first: "invite 0 desk",
+			events: []at{{0, res(0, 404), "invite 1 soft"}, {0, res(1, 503), "reply 404 from 0; end refused 404 0"}},
+		},
+		{
+			name: "at the latest after 500 ms", plan: stages, timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; start stage in 10s; start clock in 2m50s",
+			events: []at{
+				{second, res(0, 180), "stop silent 0; reply 180 from 0"},
+				{10 * second, timer(ring.TimerStage), "cancel 0; start next in 500ms"},
+				{10 * second, timer(ring.TimerNext), "start next in 500ms"}, // stale
+				{10500 * time.Millisecond, timer(ring.TimerNext), "invite 1 soft; start silent 1 in 4s; start stage in 10s"},
+				// The old branch does not hold the new stage up.
+				{11 * second, res(1, 486), "stop silent 1; reply 480 from -1; end no-answer 480 -1"},
+			},
+		},
+		{
+			name: "a 2xx of a cancelled branch wins", plan: stages, first: "invite 0 desk",
+			events: []at{
+				{second, res(0, 180), "reply 180 from 0"},
+				{10 * second, timer(ring.TimerStage), "cancel 0"},
+				{11 * second, timer(ring.TimerNext), "invite 1 soft"},
+				{11 * second, res(0, 200), "reply 200 from 0; cancel 1" + elsewhere + "; end answered 200 0"},
+				{11 * second, res(1, 200), "reply 200 from 1"}, // proxied: relayed
+			},
+		},
+		{
+			name: "a second 2xx of an anchored call is hung up",
+			plan: ring.Plan{Stages: stages.Stages, RingTime: 10 * second, OwnLegs: true}, first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 486), "invite 1 soft"},
+				{0, joins(phone), "invite 2 phone"},
+				{0, res(1, 200), "reply 200 from 1; cancel 2" + elsewhere + "; end answered 200 1"},
+				{0, res(1, 200), ""},
+				{0, res(2, 200), "hang up 2"},
+			},
+		},
+	})
+}
+
+// TestDeviceOnce is rule ring.device-once.
+func TestDeviceOnce(t *testing.T) {
+	t.Parallel()
+	again := ring.Plan{Stages: [][]ring.Target{{desk}, {on(desk, flow(7)), soft}}}
+	run(t, []row{
+		{
+			name: "in a later stage", plan: again, first: "invite 0 desk",
+			events: []at{{0, res(0, 486), "invite 1 soft"}},
+		},
+		{
+			name: "in a later visit of a proxied call",
+			plan: ring.Plan{Stages: [][]ring.Target{{desk}}, Visits: ring.VisitsOn(ring.Busy)}, first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 486), "visit busy"},
+				{0, visited([]ring.Target{desk}), "reply 480 from -1; end unreachable 480 -1"},
+			},
+		},
+		{
+			name: "legs of their own may ring again",
+			plan: ring.Plan{Stages: [][]ring.Target{{desk}}, Visits: ring.VisitsOn(ring.Busy), OwnLegs: true}, first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 486), "visit busy"},
+				{0, ring.Decided{Plan: ring.Plan{Stages: [][]ring.Target{{desk}}, OwnLegs: true}}, "invite 1 desk"},
+			},
+		},
+	})
+}
+
+// TestEarlyMedia is rule ring.early-media.
+func TestEarlyMedia(t *testing.T) {
+	t.Parallel()
+	run(t, []row{
+		{
+			name: "the only branch", plan: one(desk), first: "invite 0 desk",
+			events: []at{{0, sdp(0, 183), "reply 183 from 0"}, {0, res(0, 180), "reply 180 from 0"}},
+		},
+		{
+			name: "several branches, then the last", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{0, sdp(0, 183), "reply 180 from 0 without sdp"},
+				{0, sdp(1, 180), "reply 180 from 1 without sdp"},
+				{0, res(1, 182), "reply 180 from 1"},
+				{0, sdp(1, 199), "reply 199 from 1 without sdp"},
+				{0, res(1, 486), ""},
+				{0, sdp(0, 183), "reply 183 from 0"},
+				{0, joins(phone), "invite 2 phone"},
+				{0, sdp(0, 183), "reply 180 from 0 without sdp"},
+			},
+		},
+		{
+			name: "a silent branch can still answer", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{{4 * second, silent(0), "doubt 0"}, {4 * second, sdp(1, 183), "reply 180 from 1 without sdp"}},
+		},
+		{
+			name: "a later group can", plan: one(desk, phone), first: "invite 0 desk",
+			events: []at{
+				{0, sdp(0, 183), "reply 180 from 0 without sdp"},
+				{0, res(0, 486), "invite 1 phone"},
+				{0, sdp(1, 183), "reply 183 from 1"},
+			},
+		},
+		{
+			name: "a visit can", plan: ring.Plan{Stages: [][]ring.Target{{desk}}, Visits: ring.VisitsOn(ring.NoAnswer)},
+			first: "invite 0 desk", events: []at{{0, sdp(0, 183), "reply 180 from 0 without sdp"}},
+		},
+		{
+			name: "a cancelled branch is not heard", plan: one(desk), first: "invite 0 desk",
+			events: []at{{0, gaveUp(""), "cancel 0"}, {0, res(0, 180), ""}},
+		},
+	})
+}
+
+// TestReason is rule ring.reason.
+func TestReason(t *testing.T) {
+	t.Parallel()
+	run(t, []row{
+		{
+			name: "voicemail is no person", plan: ring.Plan{Stages: [][]ring.Target{{desk, mail}}, Together: true},
+			first:  "invite 0 desk; invite 1",
+			events: []at{{0, res(1, 200), "reply 200 from 1; cancel 0; end answered 200 1"}},
+		},
+		{
+			name: "the caller's reason is passed on", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{4 * second, silent(1), "doubt 1"},
+				{5 * second, gaveUp(`Q.850;cause=16`), "cancel 0 Q.850;cause=16"},
+				{5 * second, res(1, 180), "cancel 1 Q.850;cause=16"},
+			},
+		},
+	})
+}
+
+// TestCancelled is the caller that gives up (RFC 3261 §16.10).
+func TestCancelled(t *testing.T) {
+	t.Parallel()
+	run(t, []row{
+		{
+			name: "487 when the branches ended", plan: one(desk, soft), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; invite 1 soft; start silent 1 in 4s; start clock in 2m50s",
+			events: []at{
+				{0, res(0, 180), "stop silent 0; reply 180 from 0"},
+				{second, gaveUp(""), "cancel 0; cancel 1; start clock in 32s"},
+				{second, gaveUp(""), ""},
+				{second, res(0, 487), ""},
+				{second, joins(phone), ""},
+				{second, res(1, 486), "stop silent 1; reply 487 from -1; end caller-gave-up 487 -1"},
+			},
+		},
+		{
+			name: "a branch that never spoke is not waited for", plan: one(desk), first: "invite 0 desk",
+			events: []at{
+				{second, gaveUp(""), "cancel 0"},
+				{4 * second, silent(0), "doubt 0; reply 487 from -1; end caller-gave-up 487 -1"},
+				{4 * second, res(0, 180), ""},
+				{5 * second, res(0, 200), "hang up 0"},
+			},
+		},
+		{
+			name: "the device answered at the same time", plan: one(desk), first: "invite 0 desk",
+			events: []at{
+				{second, gaveUp(""), "cancel 0"},
+				{second, res(0, 200), "reply 200 from 0; end answered 200 0"},
+			},
+		},
+		{
+			name: "a device that does not answer the CANCEL", plan: one(desk), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{second, gaveUp(""), "cancel 0"},
+				{33 * second, timer(ring.TimerClock), "reply 487 from -1; end caller-gave-up 487 -1"},
+			},
+		},
+		{
+			name: "between two stages", plan: ring.Plan{Stages: [][]ring.Target{{desk}, {soft}}, RingTime: 10 * second},
+			first: "invite 0 desk; start silent 0 in 4s; start stage in 10s; start clock in 2m50s", timers: true,
+			events: []at{
+				{0, res(0, 180), "stop silent 0; reply 180 from 0"},
+				{10 * second, timer(ring.TimerStage), "cancel 0; start next in 500ms"},
+				{10 * second, gaveUp(""), "stop next; start clock in 32s"},
+				{11 * second, timer(ring.TimerNext), ""},
+				{11 * second, res(0, 487), "reply 487 from -1; end caller-gave-up 487 -1"},
+			},
+		},
+		{
+			name: "while a visit is decided", plan: ring.Plan{Stages: [][]ring.Target{{desk}}, Visits: ring.VisitsOn(ring.Busy)},
+			first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 486), "visit busy"},
+				{0, gaveUp(""), "reply 487 from -1; end caller-gave-up 487 -1"},
+				{0, visited([]ring.Target{soft}), ""},
+			},
+		},
+	})
+}
+
+// TestVisit is what follows an outcome.
+func TestVisit(t *testing.T) {
+	t.Parallel()
+	plan := ring.Plan{Stages: [][]ring.Target{{desk}}, RingTime: 10 * second, Visits: ring.VisitsOn(ring.NoAnswer, ring.Unreachable)}
+	run(t, []row{
+		{
+			name: "the next number", plan: plan, first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{10 * second, timer(ring.TimerStage), "cancel 0"},
+				{11 * second, timer(ring.TimerNext), "visit no-answer"},
+				{11 * second, joins(phone), ""}, // the number does not ring any more
+				{11 * second, visited([]ring.Target{soft}), "invite 1 soft"},
+				{11 * second, res(0, 603), ""}, // it was declined where it rings no more
+				{12 * second, sdp(1, 183), "reply 183 from 1"},
+				{13 * second, res(1, 486), "reply 486 from 1; end busy 486 1"},
+			},
+		},
+		{
+			name: "the old number answers after all", plan: plan, first: "invite 0 desk",
+			events: []at{
+				{4 * second, silent(0), "doubt 0; visit unreachable"},
+				{4 * second, res(0, 200), "reply 200 from 0; end answered 200 0"},
+				{4 * second, visited([]ring.Target{soft}), ""},
+			},
+		},
+		{
+			name: "a final response", plan: plan, first: "invite 0 desk",
+			events: []at{
+				{4 * second, silent(0), "doubt 0; visit unreachable"},
+				{4 * second, ring.Decided{Status: 403}, "reply 403 from -1; end unreachable 403 -1"},
+			},
+		},
+		{
+			name: "never 503", plan: plan, first: "invite 0 desk",
+			events: []at{
+				{4 * second, silent(0), "doubt 0; visit unreachable"},
+				{4 * second, ring.Decided{Status: 503}, "reply 480 from -1; end unreachable 480 -1"},
+			},
+		},
+		{
+			name: "nobody there", plan: ring.Plan{Visits: ring.VisitsOn(ring.Unreachable)}, first: "visit unreachable",
+			events: []at{{170 * second, timer(ring.TimerClock), "reply 480 from -1; end unreachable 480 -1"}},
+		},
+		{
+			name: "none for this outcome", plan: plan, first: "invite 0 desk",
+			events: []at{{0, res(0, 486), "reply 486 from 0; end busy 486 0"}},
+		},
+	})
+}
+
+// TestFinal is rule ring.final: the last responses of two branches and what the
+// caller gets.
+func TestFinal(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		a, b int
+		want string
+	}{
+		{"busy", 486, 480, "reply 486 from 0; end busy 486 0"},
+		{"600 is busy", 480, 600, "reply 486 from 1; end busy 486 1"},
+		{"unreachable", 408, 503, "reply 480 from -1; end unreachable 480 -1"},
+		{"503 is no answer of ours", 503, 503, "reply 480 from -1; end unreachable 480 -1"},
+		{"487 without our cause", 487, 487, "reply 480 from -1; end unreachable 480 -1"},
+		{"a redirect is not relayed", 302, 302, "reply 480 from -1; end unreachable 480 -1"},
+		{"4xx before 5xx", 500, 404, "reply 404 from 1; end refused 404 1"},
+		{"5xx alone", 500, 580, "reply 500 from 0; end unreachable 500 0"},
+		{"unreachable before 5xx", 500, 408, "reply 480 from -1; end unreachable 480 -1"},
+		{"401 is passed", 401, 486, "reply 401 from 0; end refused 401 0"},
+		{"407 is passed", 404, 407, "reply 407 from 1; end refused 407 1"},
+		{"488 tells more than silence", 480, 488, "reply 488 from 1; end refused 488 1"},
+		{"busy tells more than 488", 488, 486, "reply 486 from 1; end busy 486 1"},
+	}
+	rows := make([]row, 0, len(tests))
+	for _, tt := range tests {
+		rows = append(rows, row{
+			name: tt.name, plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{{0, res(0, tt.a), ""}, {0, res(1, tt.b), tt.want}},
+		})
+	}
+	rows = append(rows,
+		row{
+			name: "603 declines for the number", plan: one(desk, soft, phone), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{0, res(1, 180), "reply 180 from 1"},
+				{0, res(0, 603), "cancel 1"},
+				{0, res(1, 487), "reply 486 from 0; end declined 486 0"},
+			},
+		},
+		row{
+			name: "the plan goes on after 603",
+			plan: ring.Plan{Stages: [][]ring.Target{{desk, soft}}, Visits: ring.VisitsOn(ring.Declined)}, first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{0, res(0, 603), "cancel 1"},
+				{second, timer(ring.TimerNext), "visit declined"},
+				{second, visited([]ring.Target{phone}), "invite 2 phone"},
+			},
+		},
+		row{
+			name: "600 is one device only", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{{0, res(0, 600), ""}, {0, res(1, 200), "reply 200 from 1; end answered 200 1"}},
+		},
+		row{
+			name: "another 6xx ends the search", plan: one(desk, soft), first: "invite 0 desk; invite 1 soft",
+			events: []at{{0, res(0, 606), "cancel 1"}, {0, res(1, 486), "reply 606 from 0; end refused 606 0"}},
+		},
+		row{
+			name: "one busy, one not answered", plan: during(10*second, one(desk, soft)), first: "invite 0 desk; invite 1 soft",
+			events: []at{
+				{0, res(0, 486), ""},
+				{0, res(1, 180), "reply 180 from 1"},
+				{10 * second, timer(ring.TimerStage), "cancel 1"},
+				{10 * second, res(1, 487), "reply 480 from -1; end no-answer 480 -1"},
+			},
+		},
+		row{
+			name: "a decline that crosses our cancel", plan: during(10*second, one(desk)), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{10 * second, timer(ring.TimerStage), "cancel 0"},
+				{10 * second, res(0, 603), "reply 486 from 0; end declined 486 0"},
+			},
+		},
+		row{
+			name: "it rang and its flow broke", plan: one(desk), first: "invite 0 desk",
+			events: []at{{0, res(0, 180), "reply 180 from 0"}, {0, fail(0), "reply 480 from -1; end no-answer 480 -1"}},
+		},
+	)
+	run(t, rows)
+}
