@@ -227,7 +227,7 @@ func (c *demoCmd) secrets() (*demoInfo, error) {
 		return nil, err
 	}
 	info.Domain = demoDomain
-	info.AdminToken = cmp.Or(info.AdminToken, generate())
+	info.AdminToken = cmp.Or(info.AdminToken, generate()+generate())
 	old := make(map[string]string) // user or device to password
 	for _, u := range info.Users {
 		old[u.User] = u.Password

@@ -138,6 +138,9 @@ func tcpAddr(ln net.Listener) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// Logger is the log of the daemon.
+func (a *App) Logger() *slog.Logger { return a.log }
+
 // Up is closed when everything runs.
 func (a *App) Up() <-chan struct{} { return a.up }
 
