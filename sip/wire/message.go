@@ -14,8 +14,9 @@ type line struct {
 // A Message is the bytes of a message and the index of their header fields.
 // The zero Message is ready to Parse; one that is used again and again parses
 // without allocating. It borrows the bytes it parsed: whoever wants to keep it
-// longer than them takes a [Message.Clone]. A Message must not be copied, and
-// not be used by several goroutines at once.
+// longer than them takes a [Message.Clone]. A plain copy shares bytes and index
+// with its original, and ends with it. Several goroutines may read a Message at
+// once, but none while one parses.
 type Message struct {
 	b     []byte
 	lines []line
