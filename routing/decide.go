@@ -135,7 +135,7 @@ func (d *decider) dial() Decision {
 	if d.caller != nil && !d.caller.Class.Allows(dial.Internal, at.line.Number) {
 		d.say(Entry{
 			Rule: ClassOfService, Number: d.caller.Number, Value: at.line.Number,
-			Setting: "class_of_service", Level: ForOwner, Owner: d.caller.User,
+			Level: ForOwner, Owner: d.caller.User,
 		})
 		return d.reject(ClassOfService, 403, "Forbidden")
 	}

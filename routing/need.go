@@ -51,56 +51,33 @@ type Need struct {
 // String returns "kind domain/key".
 func (n Need) String() string { return n.Kind.String() + " " + n.Domain + "/" + n.Key }
 
-// maxRounds bounds [Resolve]: a decision that lacks more is a fault of ours.
-const maxRounds = 12
+// maxLoads bounds [Resolve]: twelve numbers (the caller's, the called one and
+// ten forwards), six kinds of things each. A decision that lacks more is a fault
+// of ours.
+const maxLoads = 12 * 6
 
 // ErrUnresolved reports a decision that never had enough.
 var ErrUnresolved = errors.New("routing: unresolved")
 
 // Resolve decides v in w, has load put what the decision lacks into w, and
 // decides again. It is the only loop that does, for live calls and for those
-// explained. load may put more than it was asked for. An error of load ends it;
-// so does a thirteenth round ([ErrUnresolved]).
+// explained. load may put more than it was asked for: a store that has to go
+// far brings all that one number needs at once. An error of load ends it, and so
+// does a decision that never has enough ([ErrUnresolved]).
 func Resolve(w *World, v Visit, load func(Need, *World) error) (Plan, Trace, error) {
 	var buf Trace
-	for range maxRounds {
+	for range maxLoads {
 		plan, trace, need := decide(w, &v, buf)
 		if need == (Need{}) {
 			return plan, trace, nil
 		}
 		buf = trace[:0]
-		if err := w.fill(need, &v, load); err != nil {
-			return Plan{}, nil, err
+		if err := load(need, w); err != nil {
+			return Plan{}, nil, fmt.Errorf("routing: load %s: %w", need, err)
+		}
+		if !w.has(need) {
+			return Plan{}, nil, fmt.Errorf("routing: load %s: %w", need, ErrUnresolved)
 		}
 	}
 	return Plan{}, nil, ErrUnresolved
-}
-
-// fill loads what is needed, and in the same round the numbers that a chain of
-// forward.all leads on to: a chain is one round, not eleven.
-func (w *World) fill(need Need, v *Visit, load func(Need, *World) error) error {
-	for range maxHops + 1 {
-		if err := load(need, w); err != nil {
-			return fmt.Errorf("routing: load %s: %w", need, err)
-		}
-		if !w.has(need) {
-			return fmt.Errorf("routing: load %s: %w", need, ErrUnresolved)
-		}
-		if need.Kind != NeedNumber || need.Key == v.Caller.Number {
-			return nil
-		}
-		line, _ := w.number(need.Domain, need.Key)
-		if line == nil {
-			return nil
-		}
-		f := line.All.Of(v.internal(need.Domain))
-		if !f.On || f.Target.Number.Ext == "" {
-			return nil
-		}
-		need.Key = f.Target.Number.Ext
-		if w.has(need) {
-			return nil
-		}
-	}
-	return nil
 }

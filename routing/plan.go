@@ -103,10 +103,48 @@ type (
 func (Reject) decision() {}
 func (Ring) decision()   {}
 
+// RingPlan returns how package ring carries the plan out; d is its decision. An
+// anchored call has legs of its own.
+func (p *Plan) RingPlan(d *Ring) ring.Plan {
+	r := ring.Plan{RingTime: d.RingTime, OwnLegs: p.Anchored != "", Stages: make([][]ring.Target, len(d.Stages))}
+	for i := range d.Stages {
+		r.Stages[i] = d.Stages[i].Targets
+	}
+	for _, o := range [...]struct {
+		visit *Visit
+		kinds ring.Visits
+	}{
+		{d.Outcomes.Busy, ring.VisitsOn(ring.Busy, ring.Declined)},
+		{d.Outcomes.NoAnswer, ring.VisitsOn(ring.NoAnswer)},
+		{d.Outcomes.Unreachable, ring.VisitsOn(ring.Unreachable)},
+	} {
+		if o.visit != nil {
+			r.Visits |= o.kinds
+		}
+	}
+	return r
+}
+
 // A Stage is a set of targets that ring together, in groups by q.
 type Stage struct {
 	Targets []ring.Target
 	Rule    RuleName
+}
+
+// After returns the visit that follows an outcome, or nil.
+func (o *Outcomes) After(kind ring.OutcomeKind) *Visit {
+	switch kind {
+	case ring.Busy, ring.Declined: // a 603 declines for its number; the plan goes on
+		return o.Busy
+	case ring.NoAnswer:
+		return o.NoAnswer
+	case ring.Unreachable:
+		return o.Unreachable
+	case ring.Answered, ring.CallerGaveUp, ring.Refused:
+		return nil
+	default:
+		return nil
+	}
 }
 
 // Outcomes say what follows when nobody answered: the next visit, or nil for

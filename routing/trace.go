@@ -25,8 +25,8 @@ type Level uint8
 
 // The levels.
 const (
-	Public Level = iota
-	ForOwner
+	Public   Level = iota
+	ForOwner       // the user of the entry, and admins
 	ForAdmin
 )
 

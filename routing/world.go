@@ -95,6 +95,13 @@ func (w *World) PutCalls(domain, number string, n int) {
 	w.calls = append(w.calls, callsEntry{domain, number, n})
 }
 
+// Number returns a number of a domain if it was put into w, by its extension or
+// the key it was asked for; nil otherwise.
+func (w *World) Number(domain, key string) *directory.Line {
+	l, _ := w.number(domain, key)
+	return l
+}
+
 func (w *World) domain(host string) (*directory.Tenant, bool) {
 	for i := range w.domains {
 		if e := &w.domains[i]; e.host == host || e.tenant != nil && e.tenant.Name == host {

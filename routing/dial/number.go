@@ -29,15 +29,10 @@ type Plan struct {
 // NewPlan returns the plan of a region; ok is false for a region nobody
 // described. The region "" has a plan too: only canonical numbers and
 // extensions can be dialled in it.
-func NewPlan(region, access string) (p Plan, ok bool) {
-	if region == "" {
-		return Plan{Access: access}, true
-	}
-	for _, r := range regions {
-		if r.Region == region {
-			r.Access = access
-			return r, true
-		}
+func NewPlan(code, access string) (p Plan, ok bool) {
+	if p, ok = region(code); ok || code == "" {
+		p.Access = access
+		return p, true
 	}
 	return Plan{}, false
 }

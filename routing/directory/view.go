@@ -125,6 +125,10 @@ func load[T any](v View, ref Ref) (t T, ok bool, err error) {
 	return t, ok, nil
 }
 
+// Assume returns v as it would be after writes, which are not checked. A nil v
+// is an empty directory. POST /v1/explain decides in such a view.
+func Assume(v View, ws []Write) View { return newOverlay(v, ws) }
+
 // An overlay is a View after writes that are not in it yet.
 type overlay struct {
 	base   View
@@ -150,14 +154,20 @@ func (o *overlay) Get(ref Ref) (Document, bool, error) {
 	if body, ok := o.writes[ref]; ok {
 		return Document{Ref: ref, Body: body}, body != nil, nil
 	}
+	if o.base == nil {
+		return Document{}, false, nil
+	}
 	return o.base.Get(ref)
 }
 
 // Find implements View.
 func (o *overlay) Find(key Key) ([]Ref, error) {
-	refs, err := o.base.Find(key)
-	if err != nil {
-		return nil, err
+	var refs []Ref
+	if o.base != nil {
+		var err error
+		if refs, err = o.base.Find(key); err != nil {
+			return nil, err
+		}
 	}
 	out := slices.Clone(o.keys[key])
 	for _, ref := range refs {
@@ -176,6 +186,9 @@ func (o *overlay) List(domain string, kind Kind) iter.Seq2[Ref, error] {
 			if body != nil && ref.Domain == domain && (kind == "" || ref.Kind == kind) && !yield(ref, nil) {
 				return
 			}
+		}
+		if o.base == nil {
+			return
 		}
 		for ref, err := range o.base.List(domain, kind) {
 			if _, ok := o.writes[ref]; !ok && !yield(ref, err) {
