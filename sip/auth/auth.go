@@ -274,15 +274,15 @@ func (a *Authenticator) prove(req *wire.Message, flow location.Flow, c *credenti
 // answered reports whether the response is right. For who is not known it
 // compares with what nobody can know.
 func (a *Authenticator) answered(method []byte, c *credentials, device *directory.Credential, known bool, p *proof) bool {
-	h := a.vault.decoy
+	var h *ha1
 	if known {
 		var err error
 		if h, err = a.vault.ha1(device, p.domain, p.realm); err != nil {
 			a.log.Error("credential cannot be opened", "domain", p.domain, "device", device.Device, "error", err)
-			h, known = a.vault.decoy, false
 		}
-	} else {
-		h = a.vault.unknown()
+	}
+	if h == nil {
+		h, known = a.vault.unknown(), false
 	}
 	var want, got [2 * maxSum]byte
 	answer := p.alg.appendAnswer(want[:0], h, method, c)

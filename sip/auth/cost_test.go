@@ -41,6 +41,7 @@ func TestUnknownUserTakesAsLong(t *testing.T) {
 	}
 }
 
+//nolint:paralleltest // AllocsPerRun counts what the whole process allocates
 func TestCheckAllocations(t *testing.T) {
 	a := newAuth(t, nil)
 	nonce := challenge(t, a, desk)

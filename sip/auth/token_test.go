@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -162,7 +163,7 @@ func TestTokenRefused(t *testing.T) {
 		"empty":              {request{nil, callID, from, to}, dom},
 		"no base64":          {request{[]byte("!!!!"), callID, from, to}, dom},
 		"cut short":          {request{good[:len(good)-4], callID, from, to}, dom},
-		"longer":             {request{append(good[:len(good):len(good)], "AAAA"...), callID, from, to}, dom},
+		"longer":             {request{append(slices.Clip(good), "AAAA"...), callID, from, to}, dom},
 		"huge":               {request{[]byte(strings.Repeat("A", 4096)), callID, from, to}, dom},
 		"format":             {request{flip(0), callID, from, to}, dom},
 		"key":                {request{flip(1), callID, from, to}, dom},
