@@ -123,7 +123,7 @@ func parseCredentials(b []byte) (c credentials, ok bool) {
 // with; it is never nil when ok.
 func cutValue(b []byte) (value, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] != '"' {
-		end := bytes.IndexAny(b, ", \t\r\n\"")
+		end := bytes.IndexAny(b, ", \t\r\n\"\\")
 		if end < 0 {
 			end = len(b)
 		}

@@ -1,0 +1,225 @@
+// Package registrar speaks RFC 3261 §10: it reads the REGISTER of a device that
+// was authenticated, has it applied to the bindings of its address-of-record
+// (routing/location) where they are kept (package store), and says how to answer.
+//
+// It keeps no state, starts no goroutine and sends nothing. [Registrar.Prepare]
+// and [Job.Try] never block, so that a refresh is answered by who read it;
+// [Job.Run] may, for what is acknowledged is kept (trust.md §3).
+package registrar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bellhop/routing/directory"
+	"bellhop/routing/location"
+	"bellhop/routing/ring"
+	"bellhop/sip/wire"
+)
+
+// Location is the location service (store/binding).
+type Location interface {
+	// TryRefresh applies r where that needs nothing saved before the answer: a
+	// refresh, a retransmission, a question. It never blocks; when it is false
+	// nothing has changed, and Register must be asked.
+	TryRefresh(aor location.AOR, r location.Register) (location.Bindings, bool)
+	// Register applies r and returns what holds then, and what changed. New,
+	// moved and removed bindings are saved when it returns. Its errors are those
+	// of [location.Bindings.Apply], of the store and of ctx; nothing changed then.
+	Register(ctx context.Context, aor location.AOR, r location.Register) (location.Bindings, []location.Change, error)
+	// Len returns how many bindings there are.
+	Len() int
+}
+
+// Lines tells which line of a device a From or To value means (sip/auth).
+type Lines interface {
+	Line(value []byte, device *directory.Credential, domain string) (number string, ok bool)
+}
+
+// Options are what a [Registrar] needs. Zero values mean the default.
+type Options struct {
+	Location   Location
+	Lines      Lines
+	Limits     location.Limits
+	Timeout    time.Duration         // how long Run may take: 5 s, well within Timer F of the client
+	Logger     *slog.Logger          // nil: silent
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// A Registrar answers REGISTER. Make one with [New].
+type Registrar struct {
+	location Location
+	lines    Lines
+	limits   location.Limits
+	timeout  time.Duration
+	log      *slog.Logger
+	metrics  metrics
+}
+
+// New returns a registrar. Its errors are missing options, and metrics that are
+// registered twice.
+func New(o Options) (*Registrar, error) {
+	if o.Location == nil || o.Lines == nil {
+		return nil, errors.New("registrar: location or lines are not given")
+	}
+	r := &Registrar{location: o.Location, lines: o.Lines, limits: o.Limits, timeout: o.Timeout, log: o.Logger}
+	if r.timeout == 0 {
+		r.timeout = 5 * time.Second
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	return r, r.metrics.register(o.Registerer, o.Location)
+}
+
+// Rules that a refusal names.
+const (
+	RuleNotYours = "register.not-yours" // trust.md §1: the AOR is not a line of the device, or it has too many instances
+	RulePath     = "register.path"      // trust.md §1: Path is for nodes
+	RuleSIPS     = "register.sips"      // RFC 5630 §3.1.3: a sips contact is reached by TLS all the way
+	RuleLimit    = "register.limit"     // an AOR has so many contacts at most
+)
+
+// A Request is a REGISTER and what is proven about it.
+type Request struct {
+	Msg      *wire.Message // borrowed: nothing of it is kept
+	Flow     location.Flow
+	Device   *directory.Credential // who sent it, authenticated; borrowed
+	Domain   string                // canonical name of the device's domain
+	FromNode bool                  // another node of the cluster handed it on, and its Path counts
+}
+
+// A Response is how a REGISTER is answered. A Status of 0 is none.
+type Response struct {
+	Status int
+	Reason string // reason phrase, "" for the usual one
+	Rule   string // the rule of ours that a refusal names, "" for RFC 3261's own
+	Lines  []byte // header lines, each with its CRLF
+	AOR    location.AOR
+	// Added are the contacts of a 200 that are new or have moved, for the calls
+	// that ring meanwhile (rule ring.devices).
+	Added []ring.Target
+}
+
+// A Job is a REGISTER that may be carried out. It holds nothing of the message.
+type Job struct {
+	registrar *Registrar
+	aor       location.AOR
+	register  location.Register
+	outbound  bool // RFC 5626 is applied
+}
+
+// AOR returns whose bindings the job changes.
+func (j *Job) AOR() location.AOR { return j.aor }
+
+// Prepare reads a REGISTER (RFC 3261 §10.3 steps 2 to 7, as far as they do not
+// need the bindings). It returns a job, or else the response that refuses it.
+// It does not block.
+func (r *Registrar) Prepare(q Request) (*Job, Response) {
+	j, res := r.prepare(&q)
+	if j == nil {
+		r.metrics.refused(res.Status)
+		if res.Rule != "" {
+			r.log.Info("register refused", "rule", res.Rule, "domain", q.Domain, "device", q.Device.Device)
+		}
+	}
+	return j, res
+}
+
+// Try carries the job out when that needs memory only. It does not block; when
+// done is false nothing has changed, and the job must Run.
+func (j *Job) Try() (res Response, done bool) {
+	bs, ok := j.registrar.location.TryRefresh(j.aor, j.register)
+	if !ok {
+		return Response{}, false
+	}
+	if len(j.register.Contacts) == 0 {
+		j.registrar.metrics.queried.Inc()
+	} else {
+		j.registrar.metrics.refreshed.Inc()
+	}
+	return j.accepted(bs, nil), true
+}
+
+// Run carries the job out. It blocks until what it changed is saved, or the
+// timeout of the options or ctx ends it.
+func (j *Job) Run(ctx context.Context) Response {
+	r := j.registrar
+	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, errSlow)
+	defer cancel()
+	bs, changes, err := r.location.Register(ctx, j.aor, j.register)
+	if err != nil {
+		res := j.failed(err)
+		r.metrics.refused(res.Status)
+		return res
+	}
+	r.metrics.changed.Inc()
+	return j.accepted(bs, changes)
+}
+
+// errSlow ends a Run that takes too long.
+var errSlow = errors.New("registrar: the location service is too slow")
+
+// failed answers a REGISTER that the location service refused, or could not
+// save: nothing has changed.
+func (j *Job) failed(err error) Response {
+	res := Response{AOR: j.aor}
+	brief, isBrief := errors.AsType[location.TooBriefError](err)
+	switch {
+	case isBrief: // RFC 3261 §10.3 step 7
+		res.Status = 423
+		res.Lines = fmt.Appendf(nil, "Min-Expires: %d\r\n", int64((brief.Min+time.Second-1)/time.Second))
+	case errors.Is(err, location.ErrMalformed):
+		res.Status, res.Reason = 400, "Malformed Contact"
+	case errors.Is(err, location.ErrTooLong):
+		res.Status, res.Reason = 400, "Contact Too Long"
+	case errors.Is(err, location.ErrTooMany):
+		res.Status, res.Reason, res.Rule = 403, "Too Many Contacts", RuleLimit
+	case errors.Is(err, location.ErrNotYours):
+		res.Status, res.Reason, res.Rule = 403, "Too Many Instances", RuleNotYours
+	case errors.Is(err, location.ErrOutOfOrder): // RFC 3261 §10.3 step 7: abort, and fail
+		res.Status, res.Reason = 500, "CSeq Out Of Order"
+	default:
+		res.Status, res.Reason, res.Lines = 500, "Not Saved", []byte("Retry-After: 5\r\n")
+		j.registrar.log.Error("bindings not saved", "aor", j.aor.String(), "error", err)
+	}
+	return res
+}
+
+// metrics are what a registrar shows.
+type metrics struct {
+	refreshed, changed, queried prometheus.Counter
+	refusals                    map[int]prometheus.Counter
+}
+
+func (m *metrics) register(reg prometheus.Registerer, loc Location) error {
+	requests := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "bellhop_registrar_requests_total",
+		Help: "REGISTER requests of authenticated devices, by what became of them: refreshed in memory, changed and saved, queried, or the status that refused them.",
+	}, []string{"outcome"})
+	m.refreshed = requests.WithLabelValues("refreshed")
+	m.changed = requests.WithLabelValues("changed")
+	m.queried = requests.WithLabelValues("queried")
+	m.refusals = make(map[int]prometheus.Counter)
+	for _, status := range []int{400, 403, 420, 423, 500} {
+		m.refusals[status] = requests.WithLabelValues(fmt.Sprint(status))
+	}
+	if reg == nil {
+		return nil
+	}
+	return errors.Join(reg.Register(requests), reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "bellhop_registrations",
+		Help: "Bindings of devices that this node knows.",
+	}, func() float64 { return float64(loc.Len()) })))
+}
+
+func (m *metrics) refused(status int) {
+	if c := m.refusals[status]; c != nil {
+		c.Inc()
+	}
+}
