@@ -68,9 +68,16 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer h.release()
+	return HashPassword(password), nil
+}
+
+// HashPassword returns the encoded hash of password under a new salt, for who
+// provisions users without the API. It takes a processor for a while; the API
+// itself never does that more than once per processor at a time.
+func HashPassword(password string) string {
 	salt := make([]byte, saltLen)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
-	return encodeHash(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, 1, argonLen)), nil
+	return encodeHash(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, 1, argonLen))
 }
 
 // verify reports whether password made encoded. An empty or unreadable hash

@@ -24,6 +24,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"bellhop/config"
+	"bellhop/control"
 	"bellhop/store/keyring"
 )
 
@@ -44,6 +45,7 @@ type App struct {
 	log     *slog.Logger
 	metrics *prometheus.Registry
 	keys    *keyring.Ring
+	store   control.Documents // nil until a store is built
 	cert    *certificate
 	https   net.Listener
 	parts   []part // in the order of their start
@@ -137,6 +139,9 @@ func tcpAddr(ln net.Listener) netip.AddrPort {
 	}
 	return netip.AddrPort{}
 }
+
+// SIPAddr is the address of the first SIP listener.
+func (a *App) SIPAddr() netip.AddrPort { return netip.AddrPort{} }
 
 // Logger is the log of the daemon.
 func (a *App) Logger() *slog.Logger { return a.log }

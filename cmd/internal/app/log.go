@@ -23,7 +23,7 @@ type logSettings struct {
 type detail struct {
 	level slog.Level
 	match string    // a value that an attribute of the line must have; "" for all lines
-	until time.Time // zero: for good
+	until time.Time // zero: the next reload
 }
 
 func (d *detail) active(now time.Time) bool {
@@ -91,7 +91,8 @@ func (h *logHandler) WithGroup(name string) slog.Handler {
 	return &logHandler{next: h.next.WithGroup(name), settings: h.settings, values: h.values}
 }
 
-// SetLog changes what is logged until a time; the zero time is for good. With
+// SetLog changes what is logged until a time; the zero time is until
+// the next reload. With
 // match only lines with that text in a value (a call id, a number, a device)
 // are logged at level, beside what is logged anyway.
 func (a *App) SetLog(level slog.Level, match string, until time.Time) error {

@@ -69,6 +69,9 @@ func (a *App) tryReload() (control.ReloadReport, error) {
 		a.cert.current.Store(pair) // the file may be a new one under the same name
 	}
 	a.logging.base.Set(c.Log.Level)
+	if d := a.logging.detail.Load(); d != nil && d.until.IsZero() {
+		a.logging.detail.Store(nil) // a level without a time is good until now
+	}
 	a.drainTimeout.Store(int64(c.DrainTimeout))
 	a.conf = applied(a.conf, c)
 	return control.ReloadReport{Applied: changes.Applied, Waiting: changes.Waiting}, nil
