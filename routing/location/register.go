@@ -144,18 +144,10 @@ type draft struct {
 	now      time.Time
 	bindings Bindings
 	before   Bindings // aligned with bindings: what was there; zero Contact when new
-	marks    []mark   // aligned with bindings
+	set      []bool   // aligned with bindings: added or replaced by this REGISTER
+	again    bool     // a binding has the Call-ID and the CSeq of this REGISTER
 	changes  []Change
 }
-
-// A mark says what a REGISTER did to a binding so far.
-type mark uint8
-
-const (
-	untouched mark = iota
-	kept           // named, but by a retransmission
-	set            // added or replaced
-)
 
 // apply does what Apply says, on bindings that all hold at now.
 func (bs Bindings) apply(r *Register, now time.Time) (*draft, error) {
@@ -168,14 +160,22 @@ func (bs Bindings) apply(r *Register, now time.Time) (*draft, error) {
 	}
 	d.bindings = slices.Clone(bs)
 	d.before = slices.Clone(bs)
-	d.marks = make([]mark, len(bs))
+	d.set = make([]bool, len(bs))
 	for i := range r.Contacts {
 		if err := d.contact(&r.Contacts[i]); err != nil {
 			return nil, err
 		}
 	}
+	if d.again {
+		// A retransmission changes nothing; anything else is out of order.
+		if !d.bindings.within(bs) || !bs.within(d.bindings) {
+			return nil, fmt.Errorf("%w: cseq %d again", ErrOutOfOrder, r.CSeq)
+		}
+		d.bindings, d.changes = bs, nil
+		return d, nil
+	}
 	for i := range d.bindings {
-		if d.marks[i] == set {
+		if d.set[i] {
 			d.changes = append(d.changes, changed(d.before[i], d.bindings[i]))
 		}
 	}
@@ -193,6 +193,9 @@ func (d *draft) star() error {
 		}
 		d.changes = append(d.changes, Change{What: Removed, Before: d.bindings[i]})
 	}
+	if d.again {
+		return fmt.Errorf("%w: cseq %d again", ErrOutOfOrder, d.r.CSeq)
+	}
 	d.bindings = Bindings{}
 	return nil
 }
@@ -207,25 +210,40 @@ func (d *draft) contact(c *Contact) error {
 	if err != nil {
 		return err
 	}
-	i := d.find(&b, interval == 0)
-	if i >= 0 && d.marks[i] != set {
-		if interval > 0 && sameRegister(&d.bindings[i], &b) {
-			d.marks[i] = kept // retransmitted
-			return nil
-		}
+	if interval == 0 {
+		return d.drop(&b)
+	}
+	i := d.find(&b)
+	if i < 0 {
+		d.bindings = append(d.bindings, b)
+		d.before = append(d.before, Binding{})
+		d.set = append(d.set, true)
+		return nil
+	}
+	if !d.set[i] {
 		if err := d.inOrder(&d.bindings[i]); err != nil {
 			return err
 		}
 	}
-	switch {
-	case i < 0 && interval > 0:
-		d.bindings = append(d.bindings, b)
-		d.before = append(d.before, Binding{})
-		d.marks = append(d.marks, set)
-	case i >= 0 && interval > 0:
-		d.bindings[i], d.marks[i] = b, set
-		return d.supersede(i)
-	case i >= 0:
+	d.bindings[i], d.set[i] = b, true
+	return d.supersede(i)
+}
+
+// drop removes the bindings that b stands for: those of its contact, and the one
+// of its instance and reg-id (RFC 5626 §6) unless this REGISTER set it: a phone
+// may replace its contact and remove the old one at once.
+func (d *draft) drop(b *Binding) error {
+	for i := len(d.bindings) - 1; i >= 0; i-- {
+		o := &d.bindings[i]
+		flow := b.RegID != 0 && o.RegID == b.RegID && o.Instance == b.Instance && !d.set[i]
+		if !flow && (!related(o, b) || !EqualURI(o.Contact, b.Contact)) {
+			continue
+		}
+		if !d.set[i] {
+			if err := d.inOrder(o); err != nil {
+				return err
+			}
+		}
 		d.remove(i)
 	}
 	return nil
@@ -258,21 +276,17 @@ func (d *draft) binding(c *Contact, interval time.Duration) (Binding, error) {
 	return b, nil
 }
 
-// find returns the index of the binding that b stands for, -1 for none. The
-// same text wins over a URI that only compares equal. A removal goes by
-// the URI first, so that a phone can replace its contact and remove the old one
-// of the same instance in one REGISTER.
-func (d *draft) find(b *Binding, removal bool) int {
-	instance := slices.IndexFunc(d.bindings, func(o Binding) bool { return sameInstance(&o, b) })
-	if instance >= 0 && !removal {
-		return instance
+// find returns the index of the binding that b replaces, -1 for none: the one
+// of its instance, or the one of its contact. The same text wins over a URI that
+// only compares equal.
+func (d *draft) find(b *Binding) int {
+	at := slices.IndexFunc(d.bindings, func(o Binding) bool { return sameInstance(&o, b) })
+	if at >= 0 {
+		return at
 	}
-	at := slices.IndexFunc(d.bindings, func(o Binding) bool { return o.Contact == b.Contact && related(&o, b) })
+	at = slices.IndexFunc(d.bindings, func(o Binding) bool { return o.Contact == b.Contact && related(&o, b) })
 	if at < 0 {
 		at = slices.IndexFunc(d.bindings, func(o Binding) bool { return related(&o, b) && EqualURI(o.Contact, b.Contact) })
-	}
-	if at < 0 && instance >= 0 && d.marks[instance] == untouched {
-		at = instance
 	}
 	return at
 }
@@ -293,15 +307,30 @@ func related(a, b *Binding) bool {
 	return a.Device == b.Device && (a.Instance == b.Instance && a.RegID == b.RegID || a.Instance == "" || b.Instance == "")
 }
 
-// sameRegister reports whether b comes from the very REGISTER that made a.
-func sameRegister(a, b *Binding) bool {
+// within reports whether every one of the bindings is in others, but for times.
+func (bs Bindings) within(others Bindings) bool {
+	for i := range bs {
+		if !slices.ContainsFunc(others, func(o Binding) bool { return sameRegistration(&bs[i], &o) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameRegistration reports whether two bindings differ in nothing but times.
+func sameRegistration(a, b *Binding) bool {
 	return a.CallID == b.CallID && a.CSeq == b.CSeq && a.Flow == b.Flow && a.Contact == b.Contact &&
 		a.Device == b.Device && a.Instance == b.Instance && a.RegID == b.RegID && a.Q == b.Q && a.Granted == b.Granted
 }
 
-// inOrder reports [ErrOutOfOrder] when the REGISTER is not newer than b.
+// inOrder reports [ErrOutOfOrder] when the REGISTER is older than b, and notes
+// when it is the one that made b.
 func (d *draft) inOrder(b *Binding) error {
-	if b.CallID == d.r.CallID && d.r.CSeq <= b.CSeq {
+	if b.CallID != d.r.CallID {
+		return nil
+	}
+	d.again = d.again || d.r.CSeq == b.CSeq
+	if d.r.CSeq < b.CSeq {
 		return fmt.Errorf("%w: cseq %d after %d", ErrOutOfOrder, d.r.CSeq, b.CSeq)
 	}
 	return nil
@@ -316,7 +345,7 @@ func (d *draft) supersede(i int) error {
 		if j == i || !sameInstance(a, b) && (a.Contact != b.Contact || !related(a, b)) {
 			continue
 		}
-		if d.marks[j] != set {
+		if !d.set[j] {
 			if err := d.inOrder(a); err != nil {
 				return err
 			}
@@ -336,7 +365,7 @@ func (d *draft) remove(i int) {
 	}
 	d.bindings = slices.Delete(d.bindings, i, i+1)
 	d.before = slices.Delete(d.before, i, i+1)
-	d.marks = slices.Delete(d.marks, i, i+1)
+	d.set = slices.Delete(d.set, i, i+1)
 }
 
 // changed says how a binding became another one.

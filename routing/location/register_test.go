@@ -196,9 +196,14 @@ func TestApply(t *testing.T) {
 			want: []string{soft}, changes: "removed " + desk + ", added " + soft,
 		},
 		{
-			name:    "removed by the instance after a reboot",
-			steps:   []location.Register{reg(1, inst(desk, "<urn:x>", 0)), reg(2, gone(inst(soft, "<urn:x>", 0)))},
+			name:    "removed by the reg-id after a reboot",
+			steps:   []location.Register{reg(1, inst(desk, "<urn:x>", 1)), reg(2, gone(inst(soft, "<urn:x>", 1)))},
 			changes: "removed " + desk,
+		},
+		{
+			name:  "removal of a contact that the instance left before",
+			steps: []location.Register{reg(1, inst(desk, "<urn:x>", 0)), reg(2, inst(soft, "<urn:x>", 0)), reg(3, gone(inst(desk, "<urn:x>", 0)))},
+			want:  []string{soft},
 		},
 		{
 			name:  "one binding per reg-id",

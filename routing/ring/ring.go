@@ -157,7 +157,8 @@ func (s *step) provisional(i BranchID, status int, sdp bool) {
 	}
 }
 
-// relay sends a provisional response upstream (rule ring.early-media).
+// relay sends a provisional response upstream (rule ring.early-media). From the
+// only and last branch it goes as it is, a 180 with SDP too.
 func (s *step) relay(i BranchID, status int, sdp bool) {
 	if s.only(i) {
 		s.do(Reply{From: i, Status: status})

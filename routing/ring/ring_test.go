@@ -44,6 +44,7 @@ type at struct {
 
 // The events of a table; play puts their times in.
 func res(i ring.BranchID, status int) ring.Event { return ring.Response{Branch: i, Status: status} }
+
 func sdp(i ring.BranchID, status int) ring.Event {
 	return ring.Response{Branch: i, Status: status, SDP: true}
 }
