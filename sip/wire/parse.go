@@ -8,8 +8,9 @@ import "bytes"
 //
 // b is one datagram or one frame. Empty lines before the start line are passed
 // over, so are bytes behind the body that Content-Length announces (RFC 3261
-// §18.3). A line may end in LF alone; CR without LF, and NUL that no backslash
-// quotes, are refused, since others may read the message differently.
+// §18.3). A line of the header ends in CRLF (§7); CR or LF alone, and NUL that
+// no backslash quotes, are refused, since others may read the message
+// differently: as one line more, or one less.
 func (m *Message) Parse(b []byte) error {
 	m.index(b)
 	m.frame()
@@ -181,7 +182,7 @@ func (m *Message) parseStatusLine(text []byte) {
 func (m *Message) parseLines(pos int) {
 	b := m.b
 	var last [fieldCount]uint8
-	ends := 0 // CRs that belong to line ends
+	lines, ends := 1, 0 // LFs, and CRLFs
 	if pos >= 2 && b[pos-2] == '\r' {
 		ends++
 	}
@@ -194,6 +195,7 @@ func (m *Message) parseLines(pos int) {
 			break
 		}
 		pos += i + 1
+		lines++
 		if i > 0 && b[pos-2] == '\r' {
 			ends++
 			i--
@@ -210,11 +212,15 @@ func (m *Message) parseLines(pos int) {
 				break // found out above
 			}
 			pos += i + 1
+			lines++
 			if b[pos-2] == '\r' {
 				ends++
 			}
 		}
 		m.addLine(start, pos, &last)
+	}
+	if ends != lines {
+		m.fail(400, "LF Without CR")
 	}
 	m.checkControls(ends)
 }
