@@ -126,6 +126,7 @@ type Authenticator struct {
 	vault       *vault
 	log         *slog.Logger
 	verdicts    [Forbidden + 1]prometheus.Counter
+	failed      prometheus.Counter // challenges that answer wrong credentials
 }
 
 // Sizes of the sketches, in cells a row (8 bytes each, 4 rows).
@@ -169,7 +170,8 @@ func New(o Options) (*Authenticator, error) {
 	return a, a.measure(o.Registerer)
 }
 
-// measure makes the counters, one for each kind of verdict.
+// measure makes the counters, one for each kind of verdict, and one for challenges
+// that answer wrong credentials.
 func (a *Authenticator) measure(r prometheus.Registerer) error {
 	checks := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "bellhop_auth_checks_total",
@@ -178,6 +180,7 @@ func (a *Authenticator) measure(r prometheus.Registerer) error {
 	for k := Accepted; k <= Forbidden; k++ {
 		a.verdicts[k] = checks.WithLabelValues(k.String())
 	}
+	a.failed = checks.WithLabelValues("failed")
 	if r == nil {
 		return nil
 	}
@@ -198,7 +201,11 @@ func (a *Authenticator) Load(ctx context.Context, domain, username string) error
 // Stale. So retransmissions must be absorbed before, by their transaction.
 func (a *Authenticator) Check(req *wire.Message, flow location.Flow, domain, realm string, now time.Time) Verdict {
 	v := a.check(req, flow, domain, realm, a.clock.ms(now), now)
-	a.verdicts[v.Kind].Inc()
+	if v.Failed {
+		a.failed.Inc()
+	} else {
+		a.verdicts[v.Kind].Inc()
+	}
 	return v
 }
 

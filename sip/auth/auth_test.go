@@ -530,11 +530,13 @@ func TestNew(t *testing.T) {
 	reg := prometheus.NewPedanticRegistry()
 	a := newAuth(t, func(o *auth.Options) { o.Registerer = reg })
 	a.Check(request{}.answer(t, ""), desk, dom, realm, time.Now())
+	a.Check(request{secret: "x"}.answer(t, challenge(t, a, desk)), desk, dom, realm, time.Now())
 	want := `
 # HELP bellhop_auth_checks_total Requests whose credentials were checked, by verdict.
 # TYPE bellhop_auth_checks_total counter
 bellhop_auth_checks_total{verdict="accepted"} 0
 bellhop_auth_checks_total{verdict="challenge"} 1
+bellhop_auth_checks_total{verdict="failed"} 1
 bellhop_auth_checks_total{verdict="forbidden"} 0
 bellhop_auth_checks_total{verdict="malformed"} 0
 bellhop_auth_checks_total{verdict="missing"} 0

@@ -95,12 +95,9 @@ func parseCredentials(b []byte) (c credentials, ok bool) {
 			b = b[1:]
 			continue
 		}
-		end := bytes.IndexAny(b, "= \t\r\n,\"")
-		if end <= 0 {
-			return c, false
-		}
+		end := wordEnd(b)
 		name := b[:end]
-		if b = skipBlanks(b[end:]); len(b) == 0 || b[0] != '=' {
+		if b = skipBlanks(b[end:]); end == 0 || len(b) == 0 || b[0] != '=' {
 			return c, false
 		}
 		value, rest, ok := cutValue(skipBlanks(b[1:]))
@@ -123,9 +120,9 @@ func parseCredentials(b []byte) (c credentials, ok bool) {
 // with; it is never nil when ok.
 func cutValue(b []byte) (value, rest []byte, ok bool) {
 	if len(b) == 0 || b[0] != '"' {
-		end := bytes.IndexAny(b, ", \t\r\n\"\\")
-		if end < 0 {
-			end = len(b)
+		end := wordEnd(b)
+		for end < len(b) && b[end] == '=' { // base64 that should have been quoted
+			end++
 		}
 		return b[:end], b[end:], end > 0
 	}
@@ -138,6 +135,17 @@ func cutValue(b []byte) (value, rest []byte, ok bool) {
 		}
 	}
 	return nil, nil, false
+}
+
+// wordEnd returns where the word that b begins with ends.
+func wordEnd(b []byte) int {
+	for i, c := range b {
+		switch c {
+		case ',', '=', '"', '\\', ' ', '\t', '\r', '\n':
+			return i
+		}
+	}
+	return len(b)
 }
 
 func skipBlanks(b []byte) []byte {

@@ -63,6 +63,8 @@ func TestParseCredentials(t *testing.T) {
 		{"no name", `="x"`, nil},
 		{"no comma", `username="a" realm="b"`, nil},
 		{"text behind", `username="a"b`, nil},
+		{"two equals signs", `nc=1=2`, nil},
+		{"backslash", `nc=1\2`, nil},
 		{"quote inside", `nc=0"1"`, nil},
 	}
 	for _, tt := range tests {

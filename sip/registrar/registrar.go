@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -159,7 +160,26 @@ func (j *Job) Run(ctx context.Context) Response {
 		return res
 	}
 	r.metrics.changed.Inc()
+	for i := range changes {
+		if c := &changes[i]; c.What == location.Moved && network(c.Before.Flow) != network(c.After.Flow) {
+			r.metrics.moved.Inc()
+			r.log.LogAttrs(ctx, slog.LevelInfo, "registration moved to another network", slog.String("aor", j.aor.String()),
+				slog.String("device", c.After.Device), slog.Any("from", c.Before.Flow.Remote), slog.Any("to", c.After.Flow.Remote))
+		}
+	}
 	return j.accepted(bs, changes)
+}
+
+// network returns the network that a flow comes from, as far as an address
+// tells: an IPv4 /24 or an IPv6 /48.
+func network(f location.Flow) netip.Prefix {
+	addr := f.Remote.Addr().Unmap()
+	bits := 48
+	if addr.Is4() {
+		bits = 24
+	}
+	p, _ := addr.Prefix(bits)
+	return p
 }
 
 // errSlow ends a Run that takes too long.
@@ -193,8 +213,8 @@ func (j *Job) failed(err error) Response {
 
 // metrics are what a registrar shows.
 type metrics struct {
-	refreshed, changed, queried prometheus.Counter
-	refusals                    map[int]prometheus.Counter
+	refreshed, changed, queried, moved prometheus.Counter
+	refusals                           map[int]prometheus.Counter
 }
 
 func (m *metrics) register(reg prometheus.Registerer, loc Location) error {
@@ -209,10 +229,14 @@ func (m *metrics) register(reg prometheus.Registerer, loc Location) error {
 	for _, status := range []int{400, 403, 420, 423, 500} {
 		m.refusals[status] = requests.WithLabelValues(fmt.Sprint(status))
 	}
+	m.moved = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "bellhop_registrar_network_moves_total",
+		Help: "Bindings that moved to another network.",
+	})
 	if reg == nil {
 		return nil
 	}
-	return errors.Join(reg.Register(requests), reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	return errors.Join(reg.Register(requests), reg.Register(m.moved), reg.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "bellhop_registrations",
 		Help: "Bindings of devices that this node knows.",
 	}, func() float64 { return float64(loc.Len()) })))

@@ -385,12 +385,25 @@ func TestMetrics(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i, f := range []string{"Contact: <sip:1001@10.0.0.7>", "Contact: <sip:1001@10.0.0.7>", "Contact: <tel:1>", "Contact: <sip:1001@10.0.0.7>;expires=1", "X: y"} {
-		s := step{fields: []string{f}}
+	next, far := udp, udp
+	next.Remote = netip.MustParseAddrPort("198.51.100.8:5060")
+	far.Remote = netip.MustParseAddrPort("203.0.113.1:5060")
+	for i, s := range []step{
+		{fields: []string{"Contact: <sip:1001@10.0.0.7>"}},
+		{fields: []string{"Contact: <sip:1001@10.0.0.7>"}},
+		{fields: []string{"Contact: <tel:1>"}},
+		{fields: []string{"Contact: <sip:1001@10.0.0.7>;expires=1"}},
+		{},
+		{fields: []string{"Contact: <sip:1001@10.0.0.7>"}, flow: next},
+		{fields: []string{"Contact: <sip:1001@10.0.0.7>"}, flow: far},
+	} {
 		s.withDefaults(i)
 		s.register(t, r)
 	}
 	want := `
+# HELP bellhop_registrar_network_moves_total Bindings that moved to another network.
+# TYPE bellhop_registrar_network_moves_total counter
+bellhop_registrar_network_moves_total 1
 # HELP bellhop_registrar_requests_total REGISTER requests of authenticated devices, by what became of them: refreshed in memory, changed and saved, queried, or the status that refused them.
 # TYPE bellhop_registrar_requests_total counter
 bellhop_registrar_requests_total{outcome="400"} 1
@@ -398,7 +411,7 @@ bellhop_registrar_requests_total{outcome="403"} 0
 bellhop_registrar_requests_total{outcome="420"} 0
 bellhop_registrar_requests_total{outcome="423"} 1
 bellhop_registrar_requests_total{outcome="500"} 0
-bellhop_registrar_requests_total{outcome="changed"} 1
+bellhop_registrar_requests_total{outcome="changed"} 3
 bellhop_registrar_requests_total{outcome="queried"} 1
 bellhop_registrar_requests_total{outcome="refreshed"} 1
 # HELP bellhop_registrations Bindings of devices that this node knows.
