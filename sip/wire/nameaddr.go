@@ -27,7 +27,7 @@ func ParseNameAddr(b []byte) (n NameAddr, ok bool) {
 // way, which is what the index wants of From and To.
 func parseNameAddr(b []byte) (n NameAddr, tag []byte, ok bool) {
 	b = trim(b)
-	open := 0
+	var open int
 	if len(b) > 0 && b[0] == '"' {
 		end := quotedEnd(b, 0)
 		if end < 0 {

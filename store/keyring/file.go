@@ -123,7 +123,7 @@ func create(dir string, id byte, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("keyring: make key: %w", err)
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // gone already when all went well
 	defer tmp.Close()
 	m := random()
 	_, err = fmt.Fprintf(tmp, "%s\nid %d\nmade %s\nmaster %s\n", header, id,
