@@ -68,12 +68,13 @@ func viewCall(c *feed.Call, who *principal, numbers []string) (callView, bool) {
 // A stepView is one step of a story, in words.
 type stepView struct {
 	feed.Step
-	Words string `json:"words,omitempty"`
+	Text string `json:"text"`
 }
 
 // storyView renders a story for its viewer: administrators see all of it, users
 // what concerns their own numbers, and of the rest only that it rang or not.
-func storyView(c *feed.Call, who *principal, numbers []string) []stepView {
+func storyView(c *feed.Call, q *request, numbers []string) []stepView {
+	who, language := q.who, q.language()
 	admin := who.admin(c.Domain)
 	out := make([]stepView, 0, len(c.Story))
 	for _, st := range c.Story {
@@ -86,7 +87,7 @@ func storyView(c *feed.Call, who *principal, numbers []string) []stepView {
 				st.Number = ""
 			}
 		}
-		out = append(out, stepView{Step: st, Words: words(st)})
+		out = append(out, stepView{Step: st, Text: words(st, language)})
 	}
 	return out
 }
@@ -176,7 +177,7 @@ func (s *Server) oneCall(q *request) (reply, error) {
 	if !ok {
 		return reply{}, notFound()
 	}
-	return reply{body: callDetail{v, storyView(c, q.who, numbers)}}, nil
+	return reply{body: callDetail{v, storyView(c, q, numbers)}}, nil
 }
 
 // A story is how a call came to be what it was.
@@ -190,7 +191,7 @@ func (s *Server) callStory(q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: story{c.ID, storyView(c, q.who, numbers)}}, nil
+	return reply{body: story{c.ID, storyView(c, q, numbers)}}, nil
 }
 
 func (s *Server) records(q *request) (reply, error) {
@@ -218,7 +219,7 @@ func (s *Server) records(q *request) (reply, error) {
 	out := list[callDetail]{Items: make([]callDetail, 0, len(calls)), Next: next}
 	for _, c := range calls {
 		if v, ok := viewCall(c, q.who, numbers); ok {
-			out.Items = append(out.Items, callDetail{v, storyView(c, q.who, numbers)})
+			out.Items = append(out.Items, callDetail{v, storyView(c, q, numbers)})
 		}
 	}
 	return reply{body: out}, nil

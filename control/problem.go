@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -119,5 +118,8 @@ func (p *Problem) write(w http.ResponseWriter) {
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	w.WriteHeader(p.Status)
-	_ = json.NewEncoder(w).Encode(p) // a client that went away needs no answer
+	b, err := marshal(p)
+	if err == nil {
+		_, _ = w.Write(b) // a client that went away needs no answer
+	}
 }

@@ -22,7 +22,8 @@ type resource struct {
 	list     string // of the collection, "" where there is none
 	param    string // path value that names it; also the field it is named by in answers
 	singular string
-	settings bool // exists always, with defaults
+	settings bool // exists always, with defaults, while its parent does
+	parent   directory.Kind
 	mine     bool // under /v1/me: domain and user are those of who asks
 	doc      reflect.Type
 	// owner returns the user a document belongs to, "" for nobody.
@@ -102,7 +103,7 @@ func (s *Server) mayRead(q *request, rs *resource, ref directory.Ref, doc map[st
 	if rs.kind == directory.KindDomain {
 		domain = ref.Name
 	}
-	if q.who.admin(domain) || rs.memberReads && q.who.domain == domain {
+	if !rs.mine && q.who.admin(domain) || rs.memberReads && q.who.domain == domain {
 		return nil
 	}
 	if rs.owner == nil || q.who.user == "" {
@@ -154,7 +155,19 @@ func (rs *resource) get(s *Server, q *request) (reply, error) {
 	if m == nil && !rs.settings {
 		return reply{}, notFound()
 	}
+	if err := s.needsParent(q, rs, ref); err != nil {
+		return reply{}, err
+	}
 	return s.show(q, rs, doc, m)
+}
+
+// needsParent refuses settings of a thing that does not exist.
+func (s *Server) needsParent(q *request, rs *resource, ref directory.Ref) error {
+	if rs.parent == "" {
+		return nil
+	}
+	_, err := s.opts.Documents.Get(q.ctx(), directory.Ref{Domain: ref.Domain, Kind: rs.parent, Name: ref.Name})
+	return err
 }
 
 // show renders one document.
@@ -237,6 +250,9 @@ func (s *Server) attempt(q *request, rs *resource, cond condition, w *pending) e
 	missing := w.now.Version.IsZero()
 	if missing && !rs.settings && (w.patch || w.input == nil) && !cond.given {
 		return notFound()
+	}
+	if err := s.needsParent(q, rs, w.ref); err != nil {
+		return err
 	}
 	if err := cond.check(w.now.Version, rs.settings); err != nil {
 		return err

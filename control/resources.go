@@ -26,14 +26,6 @@ func ownedByNumber(s *Server, q *request, ref directory.Ref, _ map[string]any) (
 	return user, err
 }
 
-// needs refuses a write to settings of a thing that does not exist.
-func needs(kind directory.Kind) func(*Server, *request, *pending) error {
-	return func(s *Server, q *request, w *pending) error {
-		_, err := s.opts.Documents.Get(q.ctx(), directory.Ref{Domain: w.ref.Domain, Kind: kind, Name: w.ref.Name})
-		return err
-	}
-}
-
 // resources is the table of everything that is a document.
 func resources() []*resource {
 	const domain = "/v1/domains/{domain}"
@@ -68,7 +60,7 @@ func resources() []*resource {
 	}{
 		{domain + "/numbers/{number}", "/v1/me/numbers/{number}", resource{
 			kind: directory.KindForwarding, path: "/forwarding", param: "number", singular: "number",
-			owner: ownedByNumber, before: needs(directory.KindNumber), decorate: (*Server).effective,
+			owner: ownedByNumber, parent: directory.KindNumber, decorate: (*Server).effective,
 		}},
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindDND, path: "/dnd"}},
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresence, path: "/presence", before: (*Server).beforePresence, decorate: (*Server).viewPresence}},
@@ -77,10 +69,7 @@ func resources() []*resource {
 		r := at.rs
 		r.settings, r.ownerWrites, r.doc = true, true, docType(r.kind)
 		if r.owner == nil {
-			r.owner, r.param, r.singular = ownedByName, "user", "user"
-			if r.before == nil {
-				r.before = needs(directory.KindUser)
-			}
+			r.owner, r.param, r.singular, r.parent = ownedByName, "user", "user", directory.KindUser
 		}
 		theirs, mine := r, r
 		theirs.path = at.base + r.path

@@ -76,9 +76,6 @@ func (s *Server) viewPresence(q *request, ref directory.Ref, m map[string]any) e
 // beforePresence splits what is set into presence and do not disturb, which are
 // one setting to the user and two documents: both are written or none is.
 func (s *Server) beforePresence(q *request, w *pending) error {
-	if err := needs(directory.KindUser)(s, q, w); err != nil {
-		return err
-	}
 	dndRef := directory.Ref{Domain: w.ref.Domain, Kind: directory.KindDND, Name: w.ref.Name}
 	dnd, dndDoc, err := document[directory.DND](s, q, dndRef)
 	if err != nil {

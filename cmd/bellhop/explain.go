@@ -46,7 +46,7 @@ type explanation struct {
 		Rule   string `json:"rule"`
 		Number string `json:"number"`
 		To     string `json:"to"`
-		Words  string `json:"words"`
+		Words  string `json:"text"`
 	} `json:"trace"`
 	Identity struct {
 		Callee string `json:"shown_to_callee"`
