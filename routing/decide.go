@@ -289,8 +289,8 @@ func finalOf(rule RuleName) int {
 }
 
 func (d *decider) final(number, gone string, status int) Decision {
-	d.say(Entry{Rule: DialUnknown, Number: gone})
-	d.say(Entry{Rule: RingFinal, Number: number})
+	d.say(Entry{Rule: DialUnknown, Number: gone, Level: ForOwner, Owner: d.owner()})
+	d.say(Entry{Rule: RingFinal, Number: number, Level: ForOwner, Owner: d.owner()})
 	if status == 486 {
 		return d.reject(RingFinal, 486, "Busy Here")
 	}

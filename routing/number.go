@@ -40,7 +40,7 @@ func (d *decider) at(p place) (forward, Decision) {
 		}
 	}
 	if slices.Contains(d.v.Rung, l.Number) {
-		d.say(Entry{Rule: RingOnce, Number: l.Number})
+		d.about(l, RingOnce, "", "", "")
 		return d.unreachable(p)
 	}
 	n, ok := d.w.live(d.t.Name, l.Number)
@@ -200,7 +200,7 @@ func (d *decider) unreachable(p place) (forward, Decision) {
 		return fw, nil
 	}
 	d.mailbox(p.line)
-	d.say(Entry{Rule: RingFinal, Number: p.line.Number})
+	d.say(Entry{Rule: RingFinal, Number: p.line.Number, Level: d.level(), Owner: p.line.User})
 	return forward{}, d.reject(RingFinal, 480, "Temporarily Unavailable")
 }
 
@@ -267,7 +267,7 @@ func (d *decider) ring(p place, alert string) (forward, Decision) {
 			return forward{}, nil
 		}
 	}
-	d.say(Entry{Rule: RingDevices, Number: l.Number, Value: registered(b), Level: levelOf(b), Owner: l.User})
+	d.say(Entry{Rule: RingDevices, Number: l.Number, Value: registered(b), Level: max(d.level(), levelOf(b)), Owner: l.User})
 	if len(b.targets) == 0 {
 		return d.unreachable(p)
 	}
@@ -280,6 +280,15 @@ func (d *decider) ring(p place, alert string) (forward, Decision) {
 	}
 	d.anchors(l, &out, b.nat)
 	return forward{}, r
+}
+
+// level hides from all but its owner what became of a call that a setting sent
+// on: the caller does not learn where to.
+func (d *decider) level() Level {
+	if len(d.hops) > 0 {
+		return ForOwner
+	}
+	return Public
 }
 
 // levelOf lets everybody know that a number rings, but its owner only that it

@@ -109,6 +109,7 @@ type run struct {
 	now   time.Time
 	out   Explanation
 	trace routing.Trace // of the whole call
+	via   string        // whose setting sent the call on last
 
 	state   ring.State
 	plan    routing.Plan
@@ -153,7 +154,12 @@ func (r *run) resolve(v routing.Visit) (routing.Plan, *routing.World, error) {
 	plan, trace, err := routing.Resolve(w, v, r.load)
 	r.trace = append(r.trace, trace...)
 	for _, e := range trace {
-		if r.q.Viewer.sees(e.Level, e.Owner) {
+		// Whose setting sent the call on may know what became of it there.
+		mine := r.via != "" && r.via == r.q.Viewer.User && (e.Rule == routing.RingDevices || e.Rule == routing.RingFinal)
+		if e.To != "" {
+			r.via = e.Owner
+		}
+		if mine || r.q.Viewer.sees(e.Level, e.Owner) {
 			r.out.Trace = append(r.out.Trace, Entry{
 				Rule: e.Rule, Number: e.Number, To: e.To, Setting: e.Setting, Value: e.Value,
 				At: r.since(e.At), Text: Words(e, r.q.Language),

@@ -1,0 +1,97 @@
+package explain_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"bellhop/routing"
+	"bellhop/routing/directory"
+	"bellhop/routing/explain"
+	"bellhop/routing/ring"
+)
+
+const domain = "bellhop.test"
+
+func load(t *testing.T) func(routing.Need, *routing.World) error {
+	t.Helper()
+	var ws []directory.Write
+	for path, body := range map[string]string{
+		"domains/" + domain: `{"realm":"r"}`, "users/ana": `{}`, "users/ben": `{}`,
+		"numbers/1000": `{"user":"ana"}`, "numbers/1001": `{"user":"ben"}`, "numbers/1003": `{}`,
+		"numbers/1000/forwarding": `{"all":{"both":{"enabled":true,"target":"1001"}}}`,
+	} {
+		ref, ok := directory.ParsePath(domain, path)
+		if !ok {
+			t.Fatal(path)
+		}
+		ws = append(ws, directory.Write{Ref: ref, Body: []byte(body)})
+	}
+	view := directory.Assume(nil, ws)
+	return func(n routing.Need, w *routing.World) error {
+		if done, err := routing.Fill(view, n, w); done {
+			return err
+		}
+		switch n.Kind {
+		case routing.NeedBindings:
+			w.PutBindings(n.Domain, n.Key, []ring.Target{{Device: "desk-" + n.Key, Instance: n.Key, Contact: "sip:" + n.Key}}, false)
+		case routing.NeedCalls:
+			w.PutCalls(n.Domain, n.Key, 0)
+		default:
+			return fmt.Errorf("asked for %s", n)
+		}
+		return nil
+	}
+}
+
+// TestViewer: a caller does not learn that, and where to, somebody forwards.
+func TestViewer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name   string
+		viewer explain.Viewer
+		target string
+		rules  string
+	}{
+		{"admin", explain.Viewer{Admin: true}, "1001", "dial.number forward.all ring.devices"},
+		{"owner", explain.Viewer{User: "ana"}, "1001", "dial.number forward.all ring.devices"},
+		{"somebody else", explain.Viewer{User: "ben"}, "1000", "dial.number ring.devices"},
+		{"caller", explain.Viewer{}, "1000", "dial.number"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			v := routing.Visit{Origin: routing.OriginDevice, Domain: domain, Target: "1000", Caller: routing.Caller{Domain: domain, Number: "1003"}}
+			e, err := explain.Explain(explain.Question{Visit: v, At: time.Unix(0, 0), Viewer: tt.viewer}, load(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if s := e.Timeline[0]; s.Target != tt.target || e.Identity.ToCaller != tt.target {
+				t.Errorf("timeline %+v, identity %+v, want target %s", e.Timeline, e.Identity, tt.target)
+			}
+			var rules []string
+			for _, x := range e.Trace {
+				rules = append(rules, string(x.Rule))
+			}
+			if got := strings.Join(rules, " "); got != tt.rules {
+				t.Errorf("trace %s, want %s", got, tt.rules)
+			}
+			if b := fmt.Sprint(e); tt.viewer.User == "" && !tt.viewer.Admin && strings.Contains(b, "1001") {
+				t.Errorf("a stranger reads %s", b)
+			}
+		})
+	}
+}
+
+// TestWordsForEveryRule: each catalogue has a sentence for each rule.
+func TestWordsForEveryRule(t *testing.T) {
+	t.Parallel()
+	for _, lang := range []string{"", "en-GB", "xx"} {
+		for _, r := range routing.Rules() {
+			s := explain.Words(routing.Entry{Rule: r, Number: "1000", To: "1001", Value: "v"}, lang)
+			if strings.HasPrefix(s, string(r)) || strings.ContainsAny(s, "{}") {
+				t.Errorf("Words(%s, %q) = %q", r, lang, s)
+			}
+		}
+	}
+}
