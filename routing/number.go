@@ -57,15 +57,7 @@ func (d *decider) at(p place) (forward, Decision) {
 
 // disturbs reports whether do not disturb stands between this caller and l.
 func (d *decider) disturbs(l *directory.Line) bool {
-	if !l.DND.Enabled {
-		return false
-	}
-	for _, n := range l.Allow {
-		if d.calls(n) {
-			return false
-		}
-	}
-	return true
+	return l.DND.Enabled && !slices.ContainsFunc(l.Allow, d.calls)
 }
 
 // calls reports whether the caller has the number.

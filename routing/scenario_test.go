@@ -115,10 +115,10 @@ func newTown(t *testing.T, ar *txtar.Archive) *town {
 			Flow: location.Flow{Transport: location.UDP},
 		}
 		for _, mark := range f[2:] {
-			switch {
-			case mark == "nat":
+			switch mark {
+			case "nat":
 				x.nat[f[0]] = true
-			case mark == "doubtful":
+			case "doubtful":
 				b.Doubtful = true
 			default:
 				q, err := strconv.ParseUint(mark, 10, 16)

@@ -17,19 +17,27 @@ func TestDecodeCanonical(t *testing.T) {
 		kind     directory.Kind
 		in, want string
 	}{
-		{"domain", directory.KindDomain, `{"realm":"r","region":"de","aliases":["Example.ORG.","[2001:DB8::0:1]"],"policies":{"busy_exclusive":false}}`,
-			`{"aliases":["example.org","2001:db8::1"],"region":"DE","policies":{"busy_exclusive":false},"realm":"r"}`},
+		{
+			"domain", directory.KindDomain, `{"realm":"r","region":"de","aliases":["Example.ORG.","[2001:DB8::0:1]"],"policies":{"busy_exclusive":false}}`,
+			`{"aliases":["example.org","2001:db8::1"],"region":"DE","policies":{"busy_exclusive":false},"realm":"r"}`,
+		},
 		{"user", directory.KindUser, `{"name":" Ana "}`, `{"name":"Ana","role":"user"}`},
 		{"number", directory.KindNumber, `{"public":"+49 (89) 7007-98765","ring_time":12000}`, `{"public":"+4989700798765","state":"active","ring_time":"PT12S"}`},
 		{"null is absent", directory.KindNumber, `{"public":null,"call_waiting":null}`, `{"state":"active"}`},
 		{"device", directory.KindDevice, `{"mac":"00-1A:2B3C4D5E","lines":[{"number":"1001"}]}`, `{"kind":"desk","mac":"001a2b3c4d5e","lines":[{"number":"1001"}]}`},
 		{"class", directory.KindClass, `{"rules":[{"deny":"+49900*"},{"allow":"national"}]}`, `{"rules":[{"deny":"+49900*"},{"allow":"national"}]}`},
-		{"forwarding, both sides", directory.KindForwarding, `{"busy":{"both":{"enabled":true,"target":"+49 171 12345"}}}`,
-			`{"busy":{"internal":{"enabled":true,"target":"+4917112345"},"external":{"enabled":true,"target":"+4917112345"}}}`},
-		{"forwarding, both after the sides", directory.KindForwarding, `{"all":{"both":{"enabled":false},"internal":{"enabled":true,"target":"1002"}}}`,
-			`{"all":{"internal":{"enabled":false,"target":"1002"}}}`},
-		{"forwarding, a side not set", directory.KindForwarding, `{"all":{"internal":{"enabled":true,"target":"sip:ben@Example.org"}}}`,
-			`{"all":{"internal":{"enabled":true,"target":"sip:ben@example.org"}}}`},
+		{
+			"forwarding, both sides", directory.KindForwarding, `{"busy":{"both":{"enabled":true,"target":"+49 171 12345"}}}`,
+			`{"busy":{"internal":{"enabled":true,"target":"+4917112345"},"external":{"enabled":true,"target":"+4917112345"}}}`,
+		},
+		{
+			"forwarding, both after the sides", directory.KindForwarding, `{"all":{"both":{"enabled":false},"internal":{"enabled":true,"target":"1002"}}}`,
+			`{"all":{"internal":{"enabled":false,"target":"1002"}}}`,
+		},
+		{
+			"forwarding, a side not set", directory.KindForwarding, `{"all":{"internal":{"enabled":true,"target":"sip:ben@Example.org"}}}`,
+			`{"all":{"internal":{"enabled":true,"target":"sip:ben@example.org"}}}`,
+		},
 		{"dnd", directory.KindDND, `{"enabled":true,"allow":["+49 89 1234567"]}`, `{"enabled":true,"mode":"voicemail-else-busy","allow":["+49891234567"]}`},
 		{"presence", directory.KindPresence, `{"status":"lunch","until":"2026-12-01T09:00:00+01:00"}`, `{"status":"lunch","until":"2026-12-01T09:00:00+01:00"}`},
 		{"presence forwarding", directory.KindPresenceTo, `{"lunch":{"target":"voicemail"},"sick":{"target":""}}`, `{"lunch":{"target":"voicemail"}}`},
@@ -65,17 +73,23 @@ func TestDecodeFaults(t *testing.T) {
 		want []string // location rule
 	}{
 		{"no object", directory.KindUser, `[1]`, []string{" syntax"}},
-		{"several at once", directory.KindNumber, `{"public":"abc","ring_time":1000,"colour":"red","state":"gone"}`,
-			[]string{"public field.value", "state field.value", "ring_time ring.time", "colour field.unknown"}},
+		{
+			"several at once", directory.KindNumber, `{"public":"abc","ring_time":1000,"colour":"red","state":"gone"}`,
+			[]string{"public field.value", "state field.value", "ring_time ring.time", "colour field.unknown"},
+		},
 		{"number without plus", directory.KindNumber, `{"public":"4989123456"}`, []string{"public field.value"}},
 		{"forward without target", directory.KindForwarding, `{"all":{"both":{"enabled":true}}}`, []string{"all.both.target field.missing"}},
-		{"bad target", directory.KindForwarding, `{"busy":{"external":{"enabled":true,"target":"ben"}}}`,
-			[]string{"busy.external.target field.value", "busy.external.target field.missing"}},
+		{
+			"bad target", directory.KindForwarding, `{"busy":{"external":{"enabled":true,"target":"ben"}}}`,
+			[]string{"busy.external.target field.value", "busy.external.target field.missing"},
+		},
 		{"unknown side", directory.KindForwarding, `{"busy":{"inside":{}}}`, []string{"busy.inside field.unknown"}},
 		{"wrong type", directory.KindDND, `{"enabled":"yes"}`, []string{"enabled syntax"}},
 		{"line twice", directory.KindDevice, `{"lines":[{"number":"1"},{"number":"1"}]}`, []string{"lines[1].number field.value"}},
-		{"allow and deny", directory.KindClass, `{"rules":[{"allow":"local","deny":"local"},{"allow":"moon"}]}`,
-			[]string{"rules[0] field.value", "rules[1] field.value"}},
+		{
+			"allow and deny", directory.KindClass, `{"rules":[{"allow":"local","deny":"local"},{"allow":"moon"}]}`,
+			[]string{"rules[0] field.value", "rules[1] field.value"},
+		},
 		{"presence do-not-disturb forwards nowhere", directory.KindPresenceTo, `{"do-not-disturb":{"target":"1"}}`, []string{"do-not-disturb field.unknown"}},
 		{"region", directory.KindDomain, `{"realm":"r","region":"XX","access_code":"a"}`, []string{"region field.value", "access_code field.value"}},
 		{"control character", directory.KindUser, `{"name":"a\u0000b"}`, []string{"name field.value"}},
