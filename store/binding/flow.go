@@ -9,6 +9,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing/location"
+	"bellhop/routing/ring"
 )
 
 // Registrations returns the bindings of a domain, or of one number of it, in
@@ -127,4 +128,23 @@ func (t *Table) editOne(a location.AOR, f func(location.Bindings) (location.Bind
 		t.installLocked(sh, a, next)
 	}
 	return changed
+}
+
+// Targets returns where the devices of a are at now, best q first and the one
+// last heard of first among equals, and whether any of them is behind NAT.
+func (t *Table) Targets(a location.AOR, now time.Time) (targets []ring.Target, nat bool) {
+	sh := t.shard(a)
+	sh.mu.RLock()
+	packed := sh.slots[a].packed
+	sh.mu.RUnlock()
+	if packed == "" {
+		return nil, false
+	}
+	set := unpack(packed).TargetSet(now)
+	targets = make([]ring.Target, len(set))
+	for i := range set {
+		targets[i] = ring.TargetOf(&set[i])
+		nat = nat || set[i].NAT
+	}
+	return targets, nat
 }

@@ -56,7 +56,7 @@ func TestEveryFieldIsJournaled(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := open(t, journal.Options{Dir: dir})
-	got, ok := k.LiveCall(want.ID)
+	got, ok := k.ByID(want.ID)
 	if !ok {
 		t.Fatal("the call is not there after replay")
 	}
@@ -93,7 +93,7 @@ func FuzzReplay(f *testing.F) {
 			return
 		}
 		defer j.Close()
-		for _, c := range j.LiveCalls("") {
+		for _, c := range j.Live("") {
 			if err := j.Ended(c); err != nil {
 				t.Errorf("Ended of a replayed call: %v", err)
 			}

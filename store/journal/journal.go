@@ -205,8 +205,8 @@ func (j *Journal) Find(callID, callerTag []byte) (*feed.Call, bool) {
 	return c, c != nil
 }
 
-// LiveCall returns the live call with an id.
-func (j *Journal) LiveCall(id string) (*feed.Call, bool) {
+// ByID returns the live call with an id.
+func (j *Journal) ByID(id string) (*feed.Call, bool) {
 	sh := j.table.idShard(id)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
@@ -216,8 +216,8 @@ func (j *Journal) LiveCall(id string) (*feed.Call, bool) {
 	return nil, false
 }
 
-// LiveCalls returns the live calls of a domain, oldest first; "" is all domains.
-func (j *Journal) LiveCalls(domain string) []*feed.Call { return j.table.live(domain) }
+// Live returns the live calls of a domain, oldest first; "" is all domains.
+func (j *Journal) Live(domain string) []*feed.Call { return j.table.live(domain) }
 
 // Count returns how many calls keep a number busy: those it calls, rings or
 // talks in, until their deadline.

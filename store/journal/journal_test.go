@@ -120,11 +120,11 @@ func TestLifeOfACall(t *testing.T) {
 	if err := j.Answered(tk); err != nil {
 		t.Fatal(err)
 	}
-	if got, ok := j.LiveCall(c.ID); !ok || got != tk {
-		t.Errorf("LiveCall = %v, %v, want the answered call", got, ok)
+	if got, ok := j.ByID(c.ID); !ok || got != tk {
+		t.Errorf("ByID = %v, %v, want the answered call", got, ok)
 	}
-	if live := j.LiveCalls("bellhop.test"); len(live) != 1 || live[0] != tk {
-		t.Errorf("LiveCalls = %v, want the answered call", live)
+	if live := j.Live("bellhop.test"); len(live) != 1 || live[0] != tk {
+		t.Errorf("Live = %v, want the answered call", live)
 	}
 	if err := j.Ended(over(tk)); err != nil {
 		t.Fatal(err)
@@ -159,7 +159,7 @@ func TestReplay(t *testing.T) {
 	// The process dies here: nothing is closed.
 	s := new(sink)
 	k := open(t, journal.Options{Dir: dir, Sink: s})
-	live := k.LiveCalls("")
+	live := k.Live("")
 	if len(live) != 1 {
 		t.Fatalf("live after replay = %d calls, want the one that talked", len(live))
 	}
@@ -261,7 +261,7 @@ func TestSegmentsAreDropped(t *testing.T) {
 		t.Errorf("%d files left (%v), want 5 at most", len(files), err)
 	}
 	k := open(t, journal.Options{Dir: dir, Sink: s})
-	if live := k.LiveCalls(""); len(live) != 1 || live[0].ID != long.ID {
+	if live := k.Live(""); len(live) != 1 || live[0].ID != long.ID {
 		t.Errorf("live after replay = %v, want the long call", live)
 	}
 }

@@ -1,0 +1,363 @@
+// Package cache is what a node knows of the directory without asking SQL: the
+// compiled values that routing decides with, the credentials that requests are
+// checked against, and which hosts are ours. With the bindings and the live
+// calls, which are in memory anyway, it answers what a call needs and never
+// blocks ([Cache.Cached]); what it lacks, [Cache.Load] reads.
+//
+// A commit on this node takes out what it touches, before the commit is
+// acknowledged; a fill that began before that is not stored. For changes made
+// elsewhere, the versions of all domains are compared every [Confirm]: a domain
+// whose version is another one is forgotten as a whole. So an entry is at most
+// that old, not counting the time in which the store cannot be asked: then
+// calls go on from here (trust.md §3).
+//
+// What does not exist is remembered for [Negative] only, and apart from what
+// does, so that questions of strangers push nothing out.
+//
+// [Cache.Run] owns the one goroutine.
+package cache
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bellhop/routing"
+	"bellhop/routing/directory"
+	"bellhop/routing/location"
+	"bellhop/routing/ring"
+	"bellhop/store/document"
+)
+
+// Times of the cache.
+const (
+	Confirm  = time.Minute     // between two looks at the versions of domains
+	Negative = 5 * time.Second // what does not exist is asked for again after it
+)
+
+// DefaultSize bounds the entries: a compiled number with its settings takes
+// about 1 KB, so this is some 50 MB, for about 20,000 numbers with a device and
+// a user each.
+const DefaultSize = 50_000
+
+// Bounds of the shards.
+const (
+	shards      = 64
+	maxNegative = 64 // of a shard
+)
+
+// A Source is where the directory is.
+type Source interface {
+	// Read runs f on the directory as it is now, in one transaction.
+	Read(ctx context.Context, f func(directory.View) error) error
+	// Versions returns the version of every domain, and under "" the system's.
+	Versions(ctx context.Context) (map[string]directory.Version, error)
+	// Snapshot returns all documents, or nil when there are more than limit or
+	// when reading one by one is as cheap.
+	Snapshot(ctx context.Context, limit int) (*document.Snapshot, error)
+}
+
+// Bindings are the location service in memory.
+type Bindings interface {
+	// Targets returns where the devices of an AOR are, best q first, and whether
+	// any of them is behind NAT.
+	Targets(a location.AOR, now time.Time) (targets []ring.Target, nat bool)
+}
+
+// Calls are the live calls in memory.
+type Calls interface {
+	Count(domain, number string) int
+}
+
+// Options are what a cache needs.
+type Options struct {
+	Source     Source
+	Bindings   Bindings
+	Calls      Calls
+	Size       int                   // entries at most; 0: DefaultSize
+	Logger     *slog.Logger          // nil discards
+	Registerer prometheus.Registerer // nil: metrics are not shown
+}
+
+// kind is what an entry is about. Those of routing come first.
+type kind uint8
+
+const kindCredential = kind(routing.NeedCalls) + 1
+
+// key names an entry.
+type key struct {
+	kind         kind
+	domain, name string
+}
+
+// entry is one compiled value. It never changes.
+type entry struct {
+	tenant     *directory.Tenant
+	line       *directory.Line
+	number     string
+	credential *directory.Credential
+}
+
+// nothing reports whether e says that something does not exist.
+func (e *entry) nothing() bool {
+	return e.tenant == nil && e.line == nil && e.number == "" && e.credential == nil
+}
+
+type shard struct {
+	mu       sync.RWMutex
+	entries  map[key]*entry
+	negative map[key]time.Time // until when; guarded by mu
+}
+
+// A Cache holds compiled values. Make one with [New], then Run it.
+type Cache struct {
+	source   Source
+	bindings Bindings
+	calls    Calls
+	each     int // entries of a shard
+	log      *slog.Logger
+	metrics  *metrics
+	seed     maphash.Seed
+	hosts    atomic.Pointer[map[string]string] // host -> canonical domain; never written to
+	gen      atomic.Uint64                     // raised by every invalidation, before it begins
+	shards   [shards]shard
+
+	// mu guards versions, those that the entries agree with. It is never held
+	// together with a shard's lock.
+	mu       sync.Mutex
+	versions map[string]directory.Version
+}
+
+// New returns an empty cache that knows the hosts of all domains.
+func New(ctx context.Context, o Options) (*Cache, error) {
+	if o.Size <= 0 {
+		o.Size = DefaultSize
+	}
+	c := &Cache{
+		source: o.Source, bindings: o.Bindings, calls: o.Calls, each: max(o.Size/shards, 1), log: o.Logger,
+		seed: maphash.MakeSeed(), versions: make(map[string]directory.Version),
+	}
+	if c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
+	}
+	c.metrics = newMetrics(o.Registerer, c)
+	for i := range c.shards {
+		c.shards[i].entries = make(map[key]*entry)
+		c.shards[i].negative = make(map[key]time.Time)
+	}
+	versions, err := c.source.Versions(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("cache: %w", err)
+	}
+	c.versions = versions
+	return c, c.loadHosts(ctx)
+}
+
+func (c *Cache) shard(k key) *shard {
+	return &c.shards[maphash.String(c.seed, k.name)%shards]
+}
+
+// get returns an entry, or nil; known tells that nothing is there.
+func (c *Cache) get(k key) (e *entry, known bool) {
+	sh := c.shard(k)
+	sh.mu.RLock()
+	e = sh.entries[k]
+	var until time.Time
+	if e == nil && len(sh.negative) > 0 {
+		until = sh.negative[k]
+	}
+	sh.mu.RUnlock()
+	if e != nil {
+		return e, true
+	}
+	return nil, !until.IsZero() && time.Now().Before(until)
+}
+
+// put stores e unless something was invalidated since gen.
+func (c *Cache) put(k key, e *entry, gen uint64) {
+	sh := c.shard(k)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if c.gen.Load() != gen {
+		return
+	}
+	if e.nothing() {
+		if len(sh.negative) >= maxNegative {
+			clear(sh.negative)
+		}
+		sh.negative[k] = time.Now().Add(Negative)
+		return
+	}
+	if _, ok := sh.entries[k]; !ok && len(sh.entries) >= c.each {
+		for old := range sh.entries { // any: all are about as useful
+			delete(sh.entries, old)
+			break
+		}
+	}
+	sh.entries[k] = e
+}
+
+// Cached puts what need asks for into w when it is known here, and reports
+// whether it was. It never blocks; where it knows, it does not allocate but for
+// bindings.
+func (c *Cache) Cached(need routing.Need, w *routing.World) bool {
+	switch need.Kind {
+	case routing.NeedNothing:
+		return true
+	case routing.NeedBindings, routing.NeedCalls:
+		c.memory(need, w)
+		return true
+	case routing.NeedDomain, routing.NeedNumber, routing.NeedUser, routing.NeedDevice:
+		e, known := c.get(key{kind(need.Kind), need.Domain, need.Key})
+		if !known {
+			c.metrics.miss(kind(need.Kind))
+			return false
+		}
+		c.metrics.hit(kind(need.Kind))
+		fill(w, need, e)
+		return true
+	default:
+		panic("cache: unknown need " + need.Kind.String())
+	}
+}
+
+// memory answers what is always in memory.
+func (c *Cache) memory(need routing.Need, w *routing.World) {
+	if need.Kind == routing.NeedCalls {
+		w.PutCalls(need.Domain, need.Key, c.calls.Count(need.Domain, need.Key))
+		return
+	}
+	var targets []ring.Target
+	var nat bool
+	if a, err := location.NewAOR(need.Key, need.Domain); err == nil {
+		targets, nat = c.bindings.Targets(a, time.Now())
+	}
+	w.PutBindings(need.Domain, need.Key, targets, nat)
+}
+
+// fill puts e, or nothing for nil, into w.
+func fill(w *routing.World, need routing.Need, e *entry) {
+	if e == nil {
+		e = &entry{}
+	}
+	switch need.Kind {
+	case routing.NeedDomain:
+		w.PutDomain(need.Key, e.tenant)
+	case routing.NeedNumber:
+		w.PutNumber(need.Domain, need.Key, e.line)
+	case routing.NeedUser:
+		w.PutUser(need.Domain, need.Key, e.number)
+	case routing.NeedDevice:
+		w.PutDevice(need.Domain, need.Key, e.number)
+	case routing.NeedNothing, routing.NeedBindings, routing.NeedCalls:
+	default:
+		panic("cache: unknown need " + need.Kind.String())
+	}
+}
+
+// Load puts what need asks for into w, from the store when it is not known
+// here. It blocks; errors are the store's.
+func (c *Cache) Load(ctx context.Context, need routing.Need, w *routing.World) error {
+	if c.Cached(need, w) {
+		return nil
+	}
+	k := key{kind(need.Kind), need.Domain, need.Key}
+	e, err := c.read(ctx, k)
+	if err != nil {
+		return fmt.Errorf("cache: load %s: %w", need, err)
+	}
+	fill(w, need, e)
+	return nil
+}
+
+// read compiles an entry from the store and stores it here.
+func (c *Cache) read(ctx context.Context, k key) (*entry, error) {
+	gen := c.gen.Load()
+	var e *entry
+	err := c.source.Read(ctx, func(v directory.View) (err error) {
+		e, err = compile(v, k)
+		return err
+	})
+	if err != nil {
+		c.metrics.errors.Inc()
+		return nil, err
+	}
+	c.put(k, e, gen)
+	return e, nil
+}
+
+// compile makes an entry; one with nothing in it says that there is none.
+func compile(v directory.View, k key) (*entry, error) {
+	e := &entry{}
+	var err error
+	switch k.kind {
+	case kind(routing.NeedDomain):
+		e.tenant, _, err = directory.LoadTenant(v, k.name)
+	case kind(routing.NeedNumber):
+		t, ok, terr := directory.LoadTenant(v, k.domain)
+		if terr != nil || !ok {
+			return e, terr
+		}
+		e.line, _, err = directory.LoadLine(v, t, k.name)
+	case kind(routing.NeedUser):
+		e.number, _, err = directory.LoadUser(v, k.domain, k.name)
+	case kind(routing.NeedDevice):
+		e.number, _, err = directory.LoadDevice(v, k.domain, k.name)
+	case kindCredential:
+		cr, ok, cerr := directory.LoadCredential(v, k.domain, k.name)
+		if err = cerr; ok {
+			e.credential = &cr
+		}
+	}
+	return e, err
+}
+
+// DomainOf returns the canonical name of the domain that a host belongs to,
+// aliases included. It knows all hosts, never blocks and, for a host in lower
+// case, does not allocate.
+func (c *Cache) DomainOf(host []byte) (domain string, ok bool) {
+	hosts := *c.hosts.Load()
+	if domain, ok = hosts[string(host)]; ok {
+		return domain, true
+	}
+	domain, ok = hosts[directory.Host(string(host))]
+	return domain, ok
+}
+
+// Credentials returns the credentials of devices as the authenticator asks for
+// them.
+func (c *Cache) Credentials() *Credentials { return &Credentials{c} }
+
+// Credentials are the credentials in a [Cache].
+type Credentials struct{ c *Cache }
+
+// Credential returns what a request with a username is checked against. When it
+// is not cached, Load must be asked; when it is not known, there is none. It
+// never blocks and does not allocate.
+func (s *Credentials) Credential(domain, username string) (cr directory.Credential, known, cached bool) {
+	e, cached := s.c.get(key{kindCredential, domain, username})
+	if !cached {
+		s.c.metrics.miss(kindCredential)
+		return cr, false, false
+	}
+	s.c.metrics.hit(kindCredential)
+	if e == nil {
+		return cr, false, true
+	}
+	return *e.credential, true, true
+}
+
+// Load fills the cache with the credential of a username, or with there being
+// none. It blocks; errors are the store's.
+func (s *Credentials) Load(ctx context.Context, domain, username string) error {
+	if _, err := s.c.read(ctx, key{kindCredential, domain, username}); err != nil {
+		return fmt.Errorf("cache: load credential: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,276 @@
+package cache
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"bellhop/routing"
+	"bellhop/routing/directory"
+)
+
+// Run confirms what is here until ctx ends. It begins by compiling the whole
+// directory at once where that is small enough, so that the first calls after a
+// start find everything here.
+func (c *Cache) Run(ctx context.Context) error {
+	if err := c.Warm(ctx); err != nil && ctx.Err() == nil {
+		c.log.LogAttrs(ctx, slog.LevelWarn, "cache not warmed", slog.Any("error", err))
+	}
+	tick := time.NewTicker(Confirm)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := c.Confirm(ctx); err != nil && ctx.Err() == nil {
+			c.log.LogAttrs(ctx, slog.LevelError, "cache not confirmed, calls go on from it", slog.Any("error", err))
+		}
+	}
+}
+
+// Confirm compares the versions of all domains with those that the entries
+// agree with, and forgets the domains that changed.
+func (c *Cache) Confirm(ctx context.Context) error {
+	now, err := c.source.Versions(ctx)
+	if err != nil {
+		c.metrics.errors.Inc()
+		return fmt.Errorf("cache: %w", err)
+	}
+	changed := make(map[string]bool)
+	c.mu.Lock()
+	for d, v := range now {
+		if c.versions[d] != v {
+			changed[d] = true
+		}
+	}
+	for d := range c.versions {
+		if _, ok := now[d]; !ok {
+			changed[d] = true
+		}
+	}
+	c.versions = now
+	c.mu.Unlock()
+	if len(changed) == 0 {
+		return nil
+	}
+	hosts := changed[""]
+	c.drop(func(k key, e *entry) bool {
+		return changed[k.domain] || e.tenant != nil && changed[e.tenant.Name] || hosts && k.kind == kind(routing.NeedDomain)
+	})
+	if hosts {
+		return c.loadHosts(ctx)
+	}
+	return nil
+}
+
+// drop takes out the entries that match, and all negative ones. Fills that
+// began before it are not stored.
+func (c *Cache) drop(match func(k key, e *entry) bool) {
+	c.gen.Add(1)
+	for i := range c.shards {
+		sh := &c.shards[i]
+		sh.mu.Lock()
+		clear(sh.negative)
+		for k, e := range sh.entries {
+			if match(k, e) {
+				delete(sh.entries, k)
+			}
+		}
+		sh.mu.Unlock()
+	}
+}
+
+// touched is what a commit changed, as sets of "domain/name".
+type touched struct {
+	domains, numbers, users, devices, usernames map[string]bool
+}
+
+// Forget takes out what depends on documents that were written or deleted. A
+// store calls it after the commit, before it is acknowledged.
+func (c *Cache) Forget(docs []directory.Document) {
+	t := touched{
+		domains: map[string]bool{}, numbers: map[string]bool{}, users: map[string]bool{},
+		devices: map[string]bool{}, usernames: map[string]bool{},
+	}
+	hosts := false
+	for i := range docs {
+		t.add(&docs[i])
+		hosts = hosts || docs[i].Kind == directory.KindDomain
+	}
+	c.drop(t.match)
+	if hosts {
+		c.hostsOf(docs)
+	}
+	c.agree(docs)
+}
+
+// agree notes the versions of docs, so that the next Confirm finds them known.
+// A version that others raised in between is not known, and the domain is
+// forgotten then.
+func (c *Cache) agree(docs []directory.Document) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	step := func(domain string, v directory.Version) {
+		was := c.versions[domain]
+		if v.Epoch == was.Epoch && v.N == was.N+1 || was.IsZero() {
+			c.versions[domain] = v
+		}
+	}
+	for i := range docs {
+		step(docs[i].Domain, docs[i].Version)
+	}
+}
+
+// add notes what a document touches.
+func (t *touched) add(d *directory.Document) {
+	name := d.Domain + "/" + d.Name
+	switch d.Kind {
+	case directory.KindDomain:
+		t.domains[d.Name] = true
+	case directory.KindSite, directory.KindClass, directory.KindGroup, directory.KindTrunk:
+		t.domains[d.Domain] = true
+	case directory.KindNumber, directory.KindForwarding:
+		t.numbers[name] = true
+	case directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo:
+		t.users[name] = true
+	case directory.KindDevice:
+		t.devices[name] = true
+	case directory.KindCredential:
+		t.usernames[name] = true
+	case directory.KindSignIn:
+	default:
+		t.domains[d.Domain] = true
+	}
+	for _, k := range directory.Keys(d.Ref, d.Body) { // what it is connected with from now on
+		switch k.Index {
+		case directory.IndexUser:
+			t.users[k.Value] = true
+		case directory.IndexLine:
+			t.numbers[k.Value] = true
+		case directory.IndexDevice, directory.IndexHost, directory.IndexPublic, directory.IndexClass, directory.IndexSite:
+		default:
+		}
+	}
+}
+
+// match reports whether an entry depends on what was touched.
+func (t *touched) match(k key, e *entry) bool {
+	if t.domains[k.domain] || e.tenant != nil && t.domains[e.tenant.Name] {
+		return true
+	}
+	in := func(set map[string]bool, name string) bool {
+		return len(set) > 0 && name != "" && set[k.domain+"/"+name]
+	}
+	switch k.kind {
+	case kind(routing.NeedNumber):
+		l := e.line
+		return in(t.numbers, l.Number) || in(t.users, l.User) ||
+			slices.ContainsFunc(l.Devices, func(d string) bool { return in(t.devices, d) })
+	case kind(routing.NeedUser):
+		return in(t.users, k.name) || in(t.numbers, e.number)
+	case kind(routing.NeedDevice):
+		return in(t.devices, k.name)
+	case kindCredential:
+		return in(t.usernames, k.name) || in(t.devices, e.credential.Device)
+	default:
+		return false
+	}
+}
+
+// loadHosts reads which hosts are whose.
+func (c *Cache) loadHosts(ctx context.Context) error {
+	hosts := make(map[string]string)
+	err := c.source.Read(ctx, func(v directory.View) error {
+		for ref, err := range v.List("", directory.KindDomain) {
+			if err != nil {
+				return err
+			}
+			doc, ok, err := v.Get(ref)
+			if err != nil {
+				return err
+			}
+			if ok {
+				addHosts(hosts, doc)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("cache: hosts: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.hosts.Store(&hosts)
+	return nil
+}
+
+// hostsOf brings the hosts up to date with written domains.
+func (c *Cache) hostsOf(docs []directory.Document) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	hosts := maps.Clone(*c.hosts.Load())
+	for _, d := range docs {
+		if d.Kind != directory.KindDomain {
+			continue
+		}
+		maps.DeleteFunc(hosts, func(_, domain string) bool { return domain == d.Name })
+		addHosts(hosts, d)
+	}
+	c.hosts.Store(&hosts)
+}
+
+func addHosts(hosts map[string]string, doc directory.Document) {
+	for _, k := range directory.Keys(doc.Ref, doc.Body) {
+		if k.Index == directory.IndexHost {
+			hosts[k.Value] = doc.Name
+		}
+	}
+}
+
+// Warm compiles the numbers, users, devices and credentials of all domains from
+// one reading of the store.
+func (c *Cache) Warm(ctx context.Context) error {
+	gen := c.gen.Load()
+	snap, err := c.source.Snapshot(ctx, 4*c.each*shards)
+	if err != nil || snap == nil {
+		return err
+	}
+	var keys []key
+	for host, domain := range *c.hosts.Load() {
+		keys = append(keys, key{kind(routing.NeedDomain), "", host})
+		if host != domain {
+			continue
+		}
+		for ref := range snap.List(domain, "") {
+			switch ref.Kind {
+			case directory.KindNumber:
+				keys = append(keys, key{kind(routing.NeedNumber), domain, ref.Name})
+			case directory.KindUser:
+				keys = append(keys, key{kind(routing.NeedUser), domain, ref.Name})
+			case directory.KindDevice:
+				keys = append(keys, key{kind(routing.NeedDevice), domain, ref.Name})
+			case directory.KindCredential:
+				keys = append(keys, key{kindCredential, domain, ref.Name})
+			case directory.KindDomain, directory.KindSite, directory.KindGroup, directory.KindTrunk, directory.KindClass,
+				directory.KindForwarding, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindSignIn:
+			default:
+			}
+		}
+	}
+	for _, k := range keys {
+		if ctx.Err() != nil || c.gen.Load() != gen {
+			return ctx.Err() // what changed meanwhile is not in the snapshot
+		}
+		e, err := compile(snap, k)
+		if err != nil {
+			return err
+		}
+		c.put(k, e, gen)
+	}
+	return nil
+}

@@ -1,0 +1,136 @@
+// Package record is the stored form of ended calls and the index that finds
+// them by number, as pure functions.
+package record
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"bellhop/feed"
+)
+
+// stored is the form of a record, for reading.
+type stored struct {
+	Call  feed.Call   `json:"call"`
+	Story []feed.Step `json:"story"`
+}
+
+// Decode reads what [AppendJSON] wrote.
+func Decode(b []byte) (*feed.Call, error) {
+	var s stored
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("record: %w", err)
+	}
+	s.Call.Story = s.Story
+	return &s.Call, nil
+}
+
+// AppendJSON appends the stored form of a call: {"call": ..., "story": [...]},
+// with the names of feed.Call and feed.Step. It is what encoding/json would
+// write, at a fifth of the cost: every call comes through here.
+func AppendJSON(b []byte, c *feed.Call) []byte {
+	b = append(b, `{"call":{"id":`...)
+	b = appendString(b, c.ID)
+	b = appendField(b, "domain", c.Domain)
+	b = appendField(b, "call_id", c.CallID)
+	b = appendField(b, "caller_tag", c.CallerTag)
+	b = appendOptional(b, "callee_tag", c.CalleeTag)
+	b = appendField(b, "caller", c.Caller)
+	b = appendField(b, "caller_device", c.CallerDev)
+	b = appendField(b, "called", c.Called)
+	b = appendOptional(b, "number", c.Number)
+	b = appendOptional(b, "device", c.Device)
+	b = append(b, `,"state":`...)
+	b = strconv.AppendUint(b, uint64(c.State), 10)
+	b = appendTime(b, "started", c.Started)
+	b = appendTime(b, "answered_at", c.AnsweredAt)
+	b = appendTime(b, "ended_at", c.EndedAt)
+	if c.Status != 0 {
+		b = append(b, `,"status":`...)
+		b = strconv.AppendInt(b, int64(c.Status), 10)
+	}
+	b = appendOptional(b, "outcome", c.Outcome)
+	b = appendOptional(b, "rule", c.Rule)
+	b = appendTime(b, "deadline", c.Deadline)
+	b = append(b, '}')
+	if len(c.Story) > 0 {
+		b = append(b, `,"story":[`...)
+		for i := range c.Story {
+			s := &c.Story[i]
+			b = append(b, `{"at":"`...)
+			b = s.At.AppendFormat(b, time.RFC3339Nano)
+			b = append(b, `","rule":`...)
+			b = appendString(b, s.Rule)
+			b = appendOptional(b, "number", s.Number)
+			b = appendOptional(b, "to", s.To)
+			b = appendOptional(b, "setting", s.Setting)
+			b = appendOptional(b, "value", s.Value)
+			b = append(b, '}', ',')
+		}
+		b[len(b)-1] = ']'
+	}
+	return append(b, '}')
+}
+
+func appendField(b []byte, name, value string) []byte {
+	b = append(b, ',', '"')
+	b = append(b, name...)
+	b = append(b, '"', ':')
+	return appendString(b, value)
+}
+
+func appendOptional(b []byte, name, value string) []byte {
+	if value == "" {
+		return b
+	}
+	return appendField(b, name, value)
+}
+
+func appendTime(b []byte, name string, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	b = append(b, ',', '"')
+	b = append(b, name...)
+	b = append(b, '"', ':', '"')
+	b = t.AppendFormat(b, time.RFC3339Nano)
+	return append(b, '"')
+}
+
+// appendString appends s as a JSON string (RFC 8259 §7). What peers send may be
+// no UTF-8: such bytes become U+FFFD.
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && n == 1 {
+				b = append(b, s[start:i]...)
+				b = append(b, `\ufffd`...)
+				start = i + n
+			}
+			i += n
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' {
+			i++
+			continue
+		}
+		b = append(b, s[start:i]...)
+		if c < ' ' {
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		} else {
+			b = append(b, '\\', c)
+		}
+		i++
+		start = i
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}

@@ -1,0 +1,306 @@
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"time"
+
+	"bellhop/routing/directory"
+	"bellhop/store/document"
+)
+
+// view is a transaction as [directory.View] sees it. Its functions are bound to
+// the context of the transaction.
+type view struct {
+	row  func(query string, args ...any) *sql.Row
+	rows func(query string, args ...any) (*sql.Rows, error)
+	exec func(query string, args ...any) (sql.Result, error)
+}
+
+// viewOf returns the directory as tx sees it.
+func viewOf(ctx context.Context, tx *sql.Tx) *view {
+	return &view{
+		row:  func(q string, args ...any) *sql.Row { return tx.QueryRowContext(ctx, q, args...) },
+		rows: func(q string, args ...any) (*sql.Rows, error) { return tx.QueryContext(ctx, q, args...) },
+		exec: func(q string, args ...any) (sql.Result, error) { return tx.ExecContext(ctx, q, args...) },
+	}
+}
+
+// documentColumns are what scanDocument reads.
+const documentColumns = "domain, kind, name, epoch, n, at, actor, source, body"
+
+func scanDocument(scan func(...any) error) (doc directory.Document, err error) {
+	var at int64
+	err = scan(&doc.Domain, &doc.Kind, &doc.Name, &doc.Version.Epoch, &doc.Version.N, &at, &doc.Actor, &doc.From, &doc.Body)
+	doc.At = time.UnixMilli(at).UTC()
+	return doc, err
+}
+
+// Get implements [directory.View].
+func (v *view) Get(ref directory.Ref) (directory.Document, bool, error) {
+	doc, err := scanDocument(v.row("SELECT "+documentColumns+
+		" FROM documents WHERE domain = ? AND kind = ? AND name = ?", ref.Domain, string(ref.Kind), ref.Name).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return directory.Document{}, false, nil
+	}
+	if err != nil {
+		return directory.Document{}, false, fmt.Errorf("sqlstore: get %s: %w", ref, err)
+	}
+	return doc, true, nil
+}
+
+// Find implements [directory.View].
+func (v *view) Find(key directory.Key) (refs []directory.Ref, err error) {
+	rows, err := v.rows("SELECT domain, kind, name FROM document_keys WHERE ix = ? AND value = ?", string(key.Index), key.Value)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: find %s %s: %w", key.Index, key.Value, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var ref directory.Ref
+		if err := rows.Scan(&ref.Domain, &ref.Kind, &ref.Name); err != nil {
+			return nil, fmt.Errorf("sqlstore: find: %w", err)
+		}
+		refs = append(refs, ref)
+	}
+	return refs, rows.Err()
+}
+
+// List implements [directory.View]. It reads all names before it yields any,
+// since a view has one connection.
+func (v *view) List(domain string, kind directory.Kind) iter.Seq2[directory.Ref, error] {
+	return func(yield func(directory.Ref, error) bool) {
+		refs, err := v.names(domain, kind)
+		if err != nil {
+			yield(directory.Ref{}, err)
+			return
+		}
+		for _, ref := range refs {
+			if !yield(ref, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (v *view) names(domain string, kind directory.Kind) (refs []directory.Ref, err error) {
+	query, args := "SELECT kind, name FROM documents WHERE domain = ?", []any{domain}
+	if kind != "" {
+		query, args = query+" AND kind = ?", append(args, string(kind))
+	}
+	rows, err := v.rows(query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("sqlstore: list: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		ref := directory.Ref{Domain: domain}
+		if err := rows.Scan(&ref.Kind, &ref.Name); err != nil {
+			return nil, fmt.Errorf("sqlstore: list: %w", err)
+		}
+		refs = append(refs, ref)
+	}
+	return refs, rows.Err()
+}
+
+// Bump implements [document.Tx].
+func (v *view) Bump(domain string) (ver directory.Version, err error) {
+	err = v.row(`INSERT INTO versions (domain, n) VALUES (?, 1) ON CONFLICT (domain) DO UPDATE SET n = n + 1
+		RETURNING n, (SELECT value FROM meta WHERE name = 'epoch')`, domain).Scan(&ver.N, &ver.Epoch)
+	if err != nil {
+		return ver, fmt.Errorf("sqlstore: version of %q: %w", domain, err)
+	}
+	return ver, nil
+}
+
+// Put implements [document.Tx].
+func (v *view) Put(doc directory.Document, keys []directory.Key) error {
+	_, err := v.exec(`INSERT INTO documents (`+documentColumns+`) VALUES (?,?,?,?,?,?,?,?,?)
+		ON CONFLICT (domain, kind, name) DO UPDATE SET epoch = excluded.epoch, n = excluded.n, at = excluded.at,
+		actor = excluded.actor, source = excluded.source, body = excluded.body`, documentArgs(doc)...)
+	if err != nil {
+		return fmt.Errorf("sqlstore: put: %w", err)
+	}
+	if err := v.deleteKeys(doc.Ref); err != nil {
+		return err
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	args := make([]any, 0, 5*len(keys))
+	for _, k := range keys {
+		args = append(args, string(k.Index), k.Value, doc.Domain, string(doc.Kind), doc.Name)
+	}
+	if _, err := v.exec("INSERT INTO document_keys (ix, value, domain, kind, name) VALUES "+placeholders(len(keys), 5), args...); err != nil {
+		return fmt.Errorf("sqlstore: put keys: %w", err)
+	}
+	return nil
+}
+
+func documentArgs(doc directory.Document) []any {
+	return []any{
+		doc.Domain, string(doc.Kind), doc.Name, doc.Version.Epoch, int64(doc.Version.N), doc.At.UnixMilli(),
+		doc.Actor, doc.From, doc.Body,
+	}
+}
+
+func (v *view) deleteKeys(ref directory.Ref) error {
+	_, err := v.exec("DELETE FROM document_keys WHERE domain = ? AND kind = ? AND name = ?", ref.Domain, string(ref.Kind), ref.Name)
+	if err != nil {
+		return fmt.Errorf("sqlstore: delete keys: %w", err)
+	}
+	return nil
+}
+
+// Delete implements [document.Tx].
+func (v *view) Delete(ref directory.Ref) error {
+	_, err := v.exec("DELETE FROM documents WHERE domain = ? AND kind = ? AND name = ?", ref.Domain, string(ref.Kind), ref.Name)
+	if err != nil {
+		return fmt.Errorf("sqlstore: delete: %w", err)
+	}
+	return v.deleteKeys(ref)
+}
+
+// Record implements [document.Tx].
+func (v *view) Record(doc directory.Document) error {
+	_, err := v.exec("INSERT INTO history ("+documentColumns+") VALUES (?,?,?,?,?,?,?,?,?)", documentArgs(doc)...)
+	if err != nil {
+		return fmt.Errorf("sqlstore: history: %w", err)
+	}
+	return nil
+}
+
+// Get returns a document, or [directory.ErrNotFound].
+func (s *Store) Get(ctx context.Context, ref directory.Ref) (directory.Document, error) {
+	doc, err := scanDocument(s.db.read.QueryRowContext(ctx, "SELECT "+documentColumns+
+		" FROM documents WHERE domain = ? AND kind = ? AND name = ?", ref.Domain, string(ref.Kind), ref.Name).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return directory.Document{}, fmt.Errorf("%s: %w", ref, directory.ErrNotFound)
+	}
+	if err != nil {
+		return directory.Document{}, s.failed("get "+ref.String(), err)
+	}
+	return doc, nil
+}
+
+// List returns a page of the documents of a kind, by name. Secrets are found by
+// name only.
+func (s *Store) List(ctx context.Context, domain string, kind directory.Kind, q directory.Query) (docs []directory.Document, next string, err error) {
+	limit := document.Limit(q.Limit)
+	where := "domain = ? AND kind = ? AND name > ?"
+	args := []any{domain, string(kind), q.Cursor}
+	if q.Q != "" {
+		like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q.Q) + "%"
+		where += ` AND (name LIKE ? ESCAPE '\'`
+		args = append(args, like)
+		if !document.Secret(kind) {
+			where += ` OR CAST(body AS TEXT) LIKE ? ESCAPE '\'`
+			args = append(args, like)
+		}
+		where += ")"
+	}
+	docs, err = s.documents(ctx, "SELECT "+documentColumns+" FROM documents WHERE "+where+" ORDER BY name LIMIT ?", append(args, limit+1)...)
+	if err != nil {
+		return nil, "", s.failed("list", err)
+	}
+	if len(docs) > limit {
+		docs = docs[:limit]
+		next = docs[limit-1].Name
+	}
+	return docs, next, nil
+}
+
+// History returns the states a document had, newest first; one with a nil Body
+// is a deletion. Secrets have none.
+func (s *Store) History(ctx context.Context, ref directory.Ref, limit int, cursor string) (docs []directory.Document, next string, err error) {
+	limit = document.Limit(limit)
+	before := int64(1<<63 - 1)
+	if cursor != "" {
+		if before, err = strconv.ParseInt(cursor, 10, 64); err != nil {
+			return nil, "", fmt.Errorf("cursor %q: %w", cursor, directory.ErrNotFound)
+		}
+	}
+	rows, err := s.db.read.QueryContext(ctx, "SELECT id, "+documentColumns+` FROM history
+		WHERE domain = ? AND kind = ? AND name = ? AND id < ? ORDER BY id DESC LIMIT ?`,
+		ref.Domain, string(ref.Kind), ref.Name, before, limit+1)
+	if err != nil {
+		return nil, "", s.failed("history", err)
+	}
+	defer rows.Close()
+	var id int64
+	for rows.Next() {
+		if len(docs) == limit {
+			return docs, strconv.FormatInt(id, 10), nil
+		}
+		doc, err := scanDocument(func(to ...any) error { return rows.Scan(append([]any{&id}, to...)...) })
+		if err != nil {
+			return nil, "", s.failed("history", err)
+		}
+		docs = append(docs, doc)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", s.failed("history", err)
+	}
+	return docs, "", nil
+}
+
+func (s *Store) documents(ctx context.Context, query string, args ...any) (docs []directory.Document, err error) {
+	rows, err := s.db.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		doc, err := scanDocument(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		docs = append(docs, doc)
+	}
+	return docs, rows.Err()
+}
+
+// Apply makes all writes with their history in one transaction that survives a
+// loss of power, and returns the documents as they are then; of a deletion one
+// with a nil Body. Errors are those of [document.Apply].
+func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Write) ([]directory.Document, error) {
+	if len(ws) == 0 {
+		return nil, nil
+	}
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	var docs []directory.Document
+	err := s.db.tx(ctx, powerLoss, func(tx *sql.Tx) (err error) {
+		docs, err = document.Apply(viewOf(ctx, tx), time.Now(), a, ws)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.Cache.Forget(docs)
+	document.Tell(s.feed, docs)
+	return docs[:len(ws)], nil
+}
+
+// Read runs f on the directory as it is now, in one read transaction.
+func (s *Store) Read(ctx context.Context, f func(directory.View) error) error {
+	tx, err := s.db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return s.failed("read", err)
+	}
+	err = f(viewOf(ctx, tx))
+	return errors.Join(err, ignoreDone(tx.Rollback()))
+}
+
+// failed counts and wraps an error of a read.
+func (s *Store) failed(what string, err error) error {
+	if !refused(err) {
+		s.db.metrics.errors.Inc()
+	}
+	return fmt.Errorf("sqlstore: %s: %w", what, err)
+}

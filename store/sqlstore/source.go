@@ -1,0 +1,54 @@
+package sqlstore
+
+import (
+	"context"
+
+	"bellhop/routing/directory"
+	"bellhop/store/document"
+)
+
+// Versions implements [cache.Source].
+func (s *Store) Versions(ctx context.Context) (map[string]directory.Version, error) {
+	rows, err := s.db.read.QueryContext(ctx, "SELECT domain, n, (SELECT value FROM meta WHERE name = 'epoch') FROM versions")
+	if err != nil {
+		return nil, s.failed("versions", err)
+	}
+	defer rows.Close()
+	out := make(map[string]directory.Version)
+	for rows.Next() {
+		var domain string
+		var v directory.Version
+		if err := rows.Scan(&domain, &v.N, &v.Epoch); err != nil {
+			return nil, s.failed("versions", err)
+		}
+		out[domain] = v
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.failed("versions", err)
+	}
+	return out, nil
+}
+
+// Snapshot implements [cache.Source].
+func (s *Store) Snapshot(ctx context.Context, limit int) (*document.Snapshot, error) {
+	rows, err := s.db.read.QueryContext(ctx, "SELECT "+documentColumns+" FROM documents LIMIT ?", limit+1)
+	if err != nil {
+		return nil, s.failed("snapshot", err)
+	}
+	defer rows.Close()
+	snap := document.NewSnapshot()
+	for n := 0; rows.Next(); n++ {
+		if n == limit {
+			return nil, nil
+		}
+		doc, err := scanDocument(rows.Scan)
+		if err != nil {
+			return nil, s.failed("snapshot", err)
+		}
+		snap.Put(doc, directory.Keys(doc.Ref, doc.Body))
+	}
+	if err := rows.Err(); err != nil {
+		return nil, s.failed("snapshot", err)
+	}
+	return snap, nil
+}

@@ -1,0 +1,277 @@
+// Package sqlstore keeps everything in one SQLite file and a folder of journals:
+// the directory with versions and history, sign-ins and tokens, bindings, and
+// the records of calls. It is the default store of a node.
+//
+// One connection writes, every transaction taking the write lock at once; others
+// read beside it (write-ahead log). Settings and records are synced before they
+// are acknowledged; bindings survive the death of the process at once and a loss
+// of power after a second (trust.md §3).
+//
+// [Store] is the directory and the records. What a call needs is in memory, in
+// the parts of it: [Store.Bindings], [Store.Calls] and [Store.Cache].
+//
+// [Store.Run] owns all goroutines.
+package sqlstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bellhop/feed"
+	"bellhop/store/binding"
+	"bellhop/store/cache"
+	"bellhop/store/journal"
+)
+
+// Options are what a store needs.
+type Options struct {
+	// File is the SQLite database; it and its folder are made, for the owner only.
+	File string
+	// Journal is the folder of the call journal; it is made. "" keeps calls in
+	// memory until they are records.
+	Journal string
+	// Node is the number of this node, 0 to 1023, in the ids of its calls.
+	Node uint16
+	// CacheSize bounds the entries of the cache; 0: its default.
+	CacheSize  int
+	Feed       *feed.Stream          // nil: nobody is told of changes
+	Logger     *slog.Logger          // nil discards
+	Registerer prometheus.Registerer // nil: metrics are not shown
+}
+
+// A Store keeps what a node knows. Make one with [New], then Run it, then
+// Close it.
+type Store struct {
+	// Bindings is the location service.
+	Bindings *binding.Table
+	// Calls owns the live calls and the journal.
+	Calls *journal.Journal
+	// Cache answers what decisions and authentication need.
+	Cache *cache.Cache
+
+	db    *database
+	feed  *feed.Stream
+	log   *slog.Logger
+	tail  atomic.Int64 // calls in record_tail
+	dirty atomic.Bool  // bindings were committed that are not synced
+
+	applying sync.Mutex // from the begin of Apply until the cache has forgotten
+
+	insert, insertMany, upsert *sql.Stmt
+}
+
+// New opens the database, migrates it, and loads bindings and journal. Errors
+// are [ErrNewer], [journal.ErrNewer] and those of the file system and SQLite.
+func New(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{feed: o.Feed, log: o.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	db, err := openDatabase(ctx, o.File, s.log, newMetrics(o.Registerer))
+	if err != nil {
+		return nil, err
+	}
+	s.db = db
+	if err := s.open(ctx, o); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// open makes the parts of the store.
+func (s *Store) open(ctx context.Context, o Options) (err error) {
+	if err := s.prepare(ctx); err != nil {
+		return err
+	}
+	if err := s.db.read.QueryRowContext(ctx, "SELECT COALESCE(SUM(calls), 0) FROM record_tail").Scan((*tailCount)(&s.tail)); err != nil {
+		return fmt.Errorf("sqlstore: %w", err)
+	}
+	if s.Bindings, err = binding.New(ctx, binding.Options{Saver: s, Feed: o.Feed, Logger: o.Logger, Registerer: o.Registerer}); err != nil {
+		return err
+	}
+	s.Calls, err = journal.New(journal.Options{
+		Dir: o.Journal, Sink: s, Feed: o.Feed, Node: o.Node, Logger: o.Logger, Registerer: o.Registerer,
+	})
+	if err != nil {
+		return err
+	}
+	s.Cache, err = cache.New(ctx, cache.Options{
+		Source: s, Bindings: s.Bindings, Calls: s.Calls, Size: o.CacheSize, Logger: o.Logger, Registerer: o.Registerer,
+	})
+	return err
+}
+
+// tailCount scans a number into an atomic one.
+type tailCount atomic.Int64
+
+// Scan implements [sql.Scanner].
+func (t *tailCount) Scan(v any) error {
+	n, ok := v.(int64)
+	if !ok {
+		return fmt.Errorf("sqlstore: count is a %T", v)
+	}
+	(*atomic.Int64)(t).Store(n)
+	return nil
+}
+
+// prepare prepares what is written often.
+func (s *Store) prepare(ctx context.Context) error {
+	for _, p := range []struct {
+		stmt  **sql.Stmt
+		query string
+	}{
+		{&s.insert, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(1, 3)},
+		{&s.insertMany, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(recordRows, 3)},
+		{&s.upsert, `INSERT INTO bindings (domain, user, expires, packed) VALUES (?,?,?,?)
+			ON CONFLICT (domain, user) DO UPDATE SET expires = excluded.expires, packed = excluded.packed`},
+	} {
+		st, err := s.db.write.PrepareContext(ctx, p.query)
+		if err != nil {
+			return fmt.Errorf("sqlstore: prepare: %w", err)
+		}
+		*p.stmt = st
+	}
+	return nil
+}
+
+// Run keeps the store until ctx ends: it expires bindings, batches records,
+// confirms the cache, and syncs. What was acknowledged is saved when it returns.
+func (s *Store) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	errs := make([]error, 4)
+	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync} {
+		wg.Go(func() { errs[i] = run(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(append(errs, s.syncNow(context.WithoutCancel(ctx)))...)
+}
+
+// sync makes committed bindings survive a loss of power within a second, and
+// forgets sign-ins that are over.
+func (s *Store) sync(ctx context.Context) error {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	hour := time.NewTicker(time.Hour)
+	defer hour.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-second.C:
+			err = s.syncNow(ctx)
+		case <-hour.C:
+			err = s.dropSessions(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.LogAttrs(ctx, slog.LevelError, "store not synced", slog.Any("error", err))
+		}
+	}
+}
+
+// syncNow syncs the log of the database when bindings were committed: a synced
+// commit takes all before it along.
+func (s *Store) syncNow(ctx context.Context) error {
+	if !s.dirty.Swap(false) {
+		return nil
+	}
+	err := s.db.tx(ctx, powerLoss, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE meta SET value = value + 1 WHERE name = 'synced'")
+		return err
+	})
+	if err != nil {
+		s.dirty.Store(true)
+	}
+	return err
+}
+
+// Close closes journal and database; Run has returned before. It may be called
+// more than once.
+func (s *Store) Close() error {
+	var errs []error
+	if s.Calls != nil {
+		errs = append(errs, s.Calls.Close())
+	}
+	return errors.Join(append(errs, s.db.close())...)
+}
+
+// Backup writes a copy of the database to path while the store goes on. The
+// journal is not in it: records of the last second may be missing.
+func (s *Store) Backup(ctx context.Context, path string) error { return s.db.copyTo(ctx, path) }
+
+// Restore puts a copy that [Store.Backup] made in place of the database at
+// file, which nobody may have open, and raises its epoch: versions given out
+// since the copy was made are all older than those to come (trust.md §3).
+func Restore(ctx context.Context, from, file string) error {
+	for _, suffix := range []string{"-wal", "-shm"} {
+		if _, err := os.Stat(file + suffix); err == nil {
+			return fmt.Errorf("sqlstore: restore: %s is there: the database is open, or its node died; start and stop it first", file+suffix)
+		}
+	}
+	was, err := epochOf(ctx, file)
+	if err != nil {
+		return err
+	}
+	tmp := file + ".restored"
+	if err := copyFile(from, tmp); err != nil {
+		return fmt.Errorf("sqlstore: restore: %w", err)
+	}
+	if err := raise(ctx, tmp, was); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, file); err != nil {
+		return fmt.Errorf("sqlstore: restore: %w", err)
+	}
+	return nil
+}
+
+// copyFile copies a file to a new one that only its owner may read.
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Sync(), out.Close())
+}
+
+// epochOf returns the epoch of the database at file, 0 when there is none.
+func epochOf(ctx context.Context, file string) (epoch int64, err error) {
+	if _, err := os.Stat(file); err != nil {
+		return 0, nil //nolint:nilerr // nothing to be newer than
+	}
+	d, err := openDatabase(ctx, file, slog.New(slog.DiscardHandler), newMetrics(nil))
+	if err != nil {
+		return 0, err
+	}
+	defer d.close()
+	if err := d.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch); err != nil {
+		return 0, fmt.Errorf("sqlstore: restore: %w", err)
+	}
+	return epoch, nil
+}
+
+// raise makes the epoch of the database at file greater than its own and than.
+func raise(ctx context.Context, file string, than int64) error {
+	d, err := openDatabase(ctx, file, slog.New(slog.DiscardHandler), newMetrics(nil))
+	if err != nil {
+		return err
+	}
+	_, err = d.write.ExecContext(ctx, "UPDATE meta SET value = MAX(value, ?) + 1 WHERE name = 'epoch'", than)
+	return errors.Join(err, d.close())
+}
