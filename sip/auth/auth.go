@@ -6,7 +6,9 @@ import (
 	"context"
 	"crypto/subtle"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -34,6 +36,10 @@ type Options struct {
 	// belongs to, aliases included. It does not block. Without it a host is a
 	// domain.
 	DomainOf func(host []byte) (domain string, ok bool)
+
+	// Algorithms are offered in this order: SHA-256, then MD5 (RFC 8760 §2.3).
+	// Clients that look at the first challenge only want theirs first.
+	Algorithms []string
 
 	NonceLifetime time.Duration // how long a nonce may be used: 1 h
 	Nonces        int           // how many answered nonces are remembered: 65536
@@ -118,6 +124,7 @@ type Authenticator struct {
 	credentials Credentials
 	domainOf    func([]byte) (string, bool)
 	lifetime    int64 // ms
+	algorithms  []string
 	clock       clock
 	nonces      *nonces
 	used        *replay
@@ -152,8 +159,17 @@ func New(o Options) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Algorithms == nil {
+		o.Algorithms = []string{"SHA-256", "MD5"}
+	}
+	for _, alg := range o.Algorithms {
+		if _, ok := parseAlgorithm([]byte(alg)); !ok {
+			return nil, fmt.Errorf("auth: unknown algorithm %q", alg)
+		}
+	}
 	a := &Authenticator{
 		credentials: o.Credentials,
+		algorithms:  o.Algorithms,
 		domainOf:    o.DomainOf,
 		lifetime:    lifetime.Milliseconds(),
 		clock:       c,
@@ -168,6 +184,28 @@ func New(o Options) (*Authenticator, error) {
 		a.domainOf = func(host []byte) (string, bool) { return string(bytes.ToLower(host)), true }
 	}
 	return a, a.measure(o.Registerer)
+}
+
+// offers reports whether alg is one of the algorithms in use: an answer to what
+// was not asked counts as none.
+func (a *Authenticator) offers(alg algorithm) bool {
+	return slices.ContainsFunc(a.algorithms, func(name string) bool {
+		offered, _ := parseAlgorithm([]byte(name))
+		return offered == alg
+	})
+}
+
+// names reports whether uri is that of the server of domain, without a user.
+// Clients behind outbound proxies, and SIPp, sign that instead of the Request-URI:
+// the nonce, bound to the source and counted, keeps such credentials from being
+// used elsewhere.
+func (a *Authenticator) names(uri []byte, domain string) bool {
+	u, ok := wire.ParseURI(uri)
+	if !ok || u.HasUser {
+		return false
+	}
+	name, ok := a.domainOf(u.Host)
+	return ok && name == domain
 }
 
 // measure makes the counters, one for each kind of verdict, and one for challenges
@@ -222,6 +260,9 @@ func (a *Authenticator) check(req *wire.Message, flow location.Flow, domain, rea
 		return Verdict{Kind: Challenge}
 	}
 	alg, known := parseAlgorithm(c.algorithm)
+	if known && !a.offers(alg) {
+		known = false
+	}
 	if !known || !bytes.EqualFold(c.qop, []byte("auth")) {
 		return Verdict{Kind: Challenge} // not what we offered
 	}
@@ -230,7 +271,7 @@ func (a *Authenticator) check(req *wire.Message, flow location.Flow, domain, rea
 		return Verdict{Kind: Malformed, Reason: "Malformed Credentials"}
 	}
 	// RFC 7616 §3.4.6: credentials are for one resource.
-	if !bytes.Equal(c.uri, req.RequestURI()) && !wire.EqualURI(c.uri, req.RequestURI()) {
+	if !bytes.Equal(c.uri, req.RequestURI()) && !wire.EqualURI(c.uri, req.RequestURI()) && !a.names(c.uri, domain) {
 		return Verdict{Kind: Malformed, Reason: "Digest URI Is Not Request-URI"}
 	}
 	// A nonce that is ours for this source also proves the source: what follows
@@ -346,7 +387,7 @@ func (a *Authenticator) Line(value []byte, device *directory.Credential, domain 
 }
 
 // AppendChallenge appends the header lines of a 401, or with proxy of a 407:
-// SHA-256 before MD5 (RFC 8760 §2.3), with one new nonce for requests of domain
+// one challenge for each algorithm, the preferred one first (RFC 8760 §2.3), with one new nonce for requests of domain
 // from the source of flow. They depend on nothing that the request said, and
 // have the same size for everybody in the realm.
 func (a *Authenticator) AppendChallenge(dst []byte, realm string, proxy, stale bool, flow location.Flow, domain string, now time.Time) []byte {
@@ -356,10 +397,12 @@ func (a *Authenticator) AppendChallenge(dst []byte, realm string, proxy, stale b
 	if proxy {
 		name = "Proxy-Authenticate: Digest realm="
 	}
-	for _, alg := range [...]string{`,qop="auth",algorithm=SHA-256,nonce="`, `,qop="auth",algorithm=MD5,nonce="`} {
+	for _, alg := range a.algorithms {
 		dst = append(dst, name...)
 		dst = wire.AppendQuoted(dst, realm)
+		dst = append(dst, `,qop="auth",algorithm=`...)
 		dst = append(dst, alg...)
+		dst = append(dst, `,nonce="`...)
 		dst = append(dst, nonce...)
 		dst = append(dst, '"')
 		if stale {
