@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"bellhop/routing"
+	"bellhop/sip/wire"
+)
+
+// A treatment is what happens to a field at a border.
+type treatment uint8
+
+const (
+	keep treatment = iota
+	drop
+)
+
+// border is the table of trust.md §1: which fields of a request from an origin
+// pass into the domain. A device asserts nothing about its identity (RFC 3325
+// §5): it is known by its credentials. Fields that are not listed pass.
+var border = []struct { //nolint:gochecknoglobals // a table
+	field                    wire.Field
+	stranger, device, trunk_ treatment
+}{
+	{wire.PAssertedIdentity, drop, drop, drop},
+	{wire.PPreferredIdentity, drop, keep, drop},
+	{wire.RemotePartyID, drop, drop, drop},
+	{wire.Diversion, drop, drop, drop},
+	{wire.HistoryInfo, drop, drop, drop},
+	{wire.AlertInfo, drop, keep, drop},
+	{wire.CallInfo, drop, keep, drop},
+	{wire.AnswerMode, drop, keep, drop},
+}
+
+// cross removes what may not cross the border from origin.
+func (x *Proxy) cross(sp *wire.Splice, m *wire.Message, origin routing.Origin) {
+	for _, row := range border {
+		t := row.stranger
+		switch origin {
+		case routing.OriginDevice:
+			t = row.device
+		case routing.OriginTrunk:
+			t = row.trunk_
+		case routing.OriginNode:
+			t = keep
+		case routing.OriginStranger:
+		default:
+		}
+		if t == drop && m.Has(row.field) {
+			sp.RemoveAll(row.field)
+		}
+	}
+}
+
+// allowedFromOutside are the methods that a trunk or a stranger may send within
+// a dialog (trust.md §1).
+func allowedFromOutside(m wire.Method) bool {
+	switch m {
+	case wire.Ack, wire.Bye, wire.Cancel, wire.Invite, wire.Update, wire.Prack, wire.Info, wire.Options:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,184 @@
+package proxy
+
+import (
+	"bellhop/routing/location"
+	"bellhop/sip/transaction"
+	"bellhop/sip/transport"
+	"bellhop/sip/wire"
+)
+
+// A relay is the response context (RFC 3261 §16.7) of a request that rings
+// nobody by a plan: one within a dialog, or one outside of a dialog that is no
+// INVITE. All its branches are tried at once.
+type relay struct {
+	x        *Proxy
+	set      *transaction.Set
+	srv      *transaction.Server
+	clients  []*transaction.Client
+	best     *wire.Message // owned; the best final response so far
+	open     int
+	gaveUp   bool
+	finished func(status int) // called once, before the final response goes up; may be nil
+}
+
+// add sends one more branch.
+func (r *relay) add(o *outgoing, p *transport.Packet) {
+	o.id = transaction.NewID()
+	buf := r.x.txs.Buffer()
+	*buf = r.x.compose(*buf, p, o)
+	c, err := r.set.Request(o.flow, r.srv.Method(), o.id, *buf, r, len(r.clients))
+	r.x.txs.Release(buf)
+	if err != nil {
+		r.x.metrics.sendFailed.Inc()
+		return
+	}
+	r.clients = append(r.clients, c)
+	r.open++
+}
+
+// start answers when no branch could be sent.
+func (r *relay) start(status int) {
+	if r.open == 0 {
+		r.finish(status)
+		r.x.reply(r.srv, status, "", nil)
+	}
+}
+
+// Response implements [transaction.User].
+func (r *relay) Response(c *transaction.Client, res *wire.Message) {
+	status := res.Status()
+	switch {
+	case status == 100: // RFC 3261 §16.7 step 5: ends here
+	case status < 200:
+		if !r.srv.Done() {
+			r.up(res)
+		}
+	case status < 300:
+		r.open--
+		first := !r.srv.Done()
+		if first {
+			r.finish(status)
+		}
+		if first || r.srv.Method() == wire.Invite {
+			r.up(res) // every 2xx of an INVITE goes up (§16.7 step 5)
+		}
+		if first {
+			r.cancelOthers(c)
+		}
+	default:
+		r.open--
+		if r.best == nil || better(res.Status(), r.best.Status()) {
+			r.best = res.Clone()
+		}
+		r.settle()
+	}
+}
+
+// Failed implements [transaction.User]: the branch counts as a 408 (RFC 3261 §16.8).
+func (r *relay) Failed(*transaction.Client) {
+	r.open--
+	r.settle()
+}
+
+// TimerC implements [transaction.User] (RFC 3261 §16.8).
+func (r *relay) TimerC(c *transaction.Client) { c.Cancel(nil) }
+
+// CancelAll implements [Branching].
+func (r *relay) CancelAll(reason string) {
+	r.gaveUp = true
+	for _, c := range r.clients {
+		c.Cancel(reasonLine(reason))
+	}
+}
+
+func (r *relay) cancelOthers(winner *transaction.Client) {
+	for _, c := range r.clients {
+		if c != winner {
+			c.Cancel(nil)
+		}
+	}
+}
+
+// settle answers with the best response when no branch is open.
+func (r *relay) settle() {
+	if r.open > 0 || r.srv.Done() {
+		return
+	}
+	switch {
+	case r.best == nil && r.gaveUp:
+		r.finish(487)
+		r.x.reply(r.srv, 487, "", nil)
+	case r.best == nil:
+		r.finish(408)
+		r.x.reply(r.srv, 408, "", nil)
+	default:
+		r.finish(r.best.Status())
+		r.up(r.best)
+		r.best = nil
+	}
+}
+
+func (r *relay) finish(status int) {
+	if r.finished != nil {
+		r.finished(status)
+		r.finished = nil
+	}
+}
+
+// up relays a response upstream: our Via comes off (RFC 3261 §16.7 step 3).
+func (r *relay) up(res *wire.Message) {
+	buf := r.x.txs.Buffer()
+	*buf = r.x.appendUp(*buf, res, 0, false)
+	r.srv.Send(res.Status(), *buf)
+	r.x.txs.Release(buf)
+}
+
+// appendUp appends the response res as it goes upstream: without our Via, with
+// another status when status is not 0, without its session description when
+// dropSDP says so.
+func (x *Proxy) appendUp(dst []byte, res *wire.Message, status int, dropSDP bool) []byte {
+	sp := x.splices.Get().(*wire.Splice)
+	defer x.splices.Put(sp)
+	sp.Reset(res)
+	sp.Remove(res.TopVia().Value)
+	if status != 0 && status != res.Status() {
+		sp.SetStatus(status, wire.ReasonPhrase(status))
+	}
+	if dropSDP && len(res.Body()) > 0 {
+		sp.DropBody()
+	}
+	return sp.AppendTo(dst)
+}
+
+// better reports whether the final status a is to be preferred to b (RFC 3261
+// §16.7 step 6): 6xx first, then the lowest class; within 4xx those that let
+// the caller try again with more.
+func better(a, b int) bool {
+	rank := func(s int) int {
+		switch {
+		case s >= 600:
+			return 0
+		case s >= 500:
+			return 500 + s%100
+		case s == 401 || s == 407 || s == 415 || s == 420 || s == 484:
+			return 400
+		case s == 408: // tells the caller least
+			return 490
+		default:
+			return s/100*100 + 10
+		}
+	}
+	return rank(a) < rank(b)
+}
+
+func reasonLine(reason string) []byte {
+	if reason == "" {
+		return nil
+	}
+	return []byte("Reason: " + reason + "\r\n")
+}
+
+// sameAddr reports whether two flows come from one address.
+func sameAddr(a, b location.Flow) bool {
+	return a.Transport == b.Transport && a.Remote.Addr() == b.Remote.Addr()
+}

@@ -1,0 +1,362 @@
+// Package sip is the signalling shell: it takes messages from the transport,
+// finds the lane they belong to, proves where requests come from, and hands
+// them to the registrar or the proxy. It decides nothing about calls.
+//
+// [Server.Run] owns all goroutines.
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bellhop/routing/location"
+	"bellhop/sip/auth"
+	"bellhop/sip/lane"
+	"bellhop/sip/proxy"
+	"bellhop/sip/registrar"
+	"bellhop/sip/transaction"
+	"bellhop/sip/transport"
+	"bellhop/sip/wire"
+)
+
+// Options are the parts of a [Server].
+type Options struct {
+	Listeners   []transport.Listener
+	Keys        auth.Keys
+	Credentials auth.Credentials
+	World       proxy.World
+	Tenants     Tenants
+	Calls       proxy.Calls
+	Location    Location
+	Node        uint8           // number of this node in tokens
+	Digest      []string        // algorithms offered, the preferred one first; nil: SHA-256, MD5
+	Limits      location.Limits // of bindings
+	Registerer  prometheus.Registerer
+	Logger      *slog.Logger // nil: discard
+}
+
+// A Location is the location service as registrar and proxy use it.
+type Location interface {
+	registrar.Location
+	proxy.Location
+}
+
+const (
+	// loaders is how many strangers' lookups that are not cached run at a time,
+	// and loadBacklog how many wait: what does not fit is dropped, and comes again.
+	loaders     = 4
+	loadBacklog = 256
+)
+
+// A Server is the SIP side of the daemon. Make one with [New], then [Server.Run]
+// it once.
+type Server struct {
+	transport *transport.Transport
+	pool      *lane.Pool
+	table     *lane.Table
+	txs       *transaction.Layer
+	auth      *auth.Authenticator
+	tags      *auth.Tags
+	registrar *registrar.Registrar
+	proxy     *proxy.Proxy
+	tenants   Tenants
+	log       *slog.Logger
+	metrics   metrics
+	loads     chan func(context.Context)
+}
+
+// New binds the listeners and builds everything; what can fail fails here.
+func New(o Options) (_ *Server, err error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{
+		tenants: o.Tenants, log: o.Logger,
+		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
+	}
+	s.pool = lane.NewPool(lane.PoolOptions{Logger: o.Logger, Registerer: o.Registerer})
+	s.table = lane.NewTable(s.pool, s.step)
+	if s.tags, err = auth.NewTags(o.Keys); err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	tokens, err := auth.NewTokens(o.Keys)
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	s.auth, err = auth.New(auth.Options{
+		Keys: o.Keys, Credentials: o.Credentials, DomainOf: s.hostOf, Algorithms: o.Digest, Registerer: o.Registerer, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	s.transport, err = transport.New(transport.Options{
+		Listeners: o.Listeners, Handler: s.handle, Registerer: o.Registerer, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	s.txs = transaction.New(transaction.Options{Sender: s.transport, Registerer: o.Registerer})
+	s.registrar, err = registrar.New(registrar.Options{
+		Location: o.Location, Lines: s.auth, Limits: o.Limits, Registerer: o.Registerer, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
+	s.proxy = proxy.New(proxy.Options{
+		Network: s.transport, Transactions: s.txs, Tokens: tokens, Tags: s.tags, Node: o.Node, World: o.World, Calls: o.Calls,
+		Location: o.Location, Registerer: o.Registerer, Logger: o.Logger,
+	})
+	return s, nil
+}
+
+// hostOf returns the name of the domain that a host belongs to.
+func (s *Server) hostOf(host []byte) (string, bool) {
+	t, ok := s.tenants.Tenant(host)
+	return name(t), ok
+}
+
+// Addrs are the addresses the listeners got, in the order of the options.
+func (s *Server) Addrs() []netip.AddrPort { return s.transport.Addrs() }
+
+// Run serves until ctx ends and returns when all it started has ended.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var wg sync.WaitGroup
+	wg.Go(func() { s.pool.Run(ctx) })
+	for range loaders {
+		wg.Go(func() {
+			for {
+				select {
+				case <-ctx.Done():
+					return
+				case f := <-s.loads:
+					f(ctx)
+				}
+			}
+		})
+	}
+	err := s.transport.Run(ctx)
+	cancel()
+	wg.Wait()
+	return err
+}
+
+// handle takes a message on the goroutine that read it. p is borrowed.
+func (s *Server) handle(p *transport.Packet) {
+	m := &p.Msg
+	if p.Err != nil {
+		s.malformed(p)
+		return
+	}
+	for {
+		ln := s.table.Get(m.CallID())
+		if ln == nil {
+			if m.IsRequest() {
+				s.fresh(p)
+			} else {
+				s.metrics.stray.Inc() // RFC 6026 §7.3: not forwarded
+			}
+			return
+		}
+		if s.post(ln, p, p) {
+			return
+		}
+	}
+}
+
+// post hands ev, which is about p, to the lane: at once when the lane is idle,
+// else it waits there with a copy. It reports false when the lane has closed.
+func (s *Server) post(ln *lane.Lane, p *transport.Packet, ev lane.Event) bool {
+	ran, err := ln.Run(ev)
+	if ran {
+		return true
+	}
+	if err == nil {
+		own := p.Own()
+		if a, ok := ev.(*admitted); ok {
+			err = ln.Post(&admitted{packet: own, admission: a.admission})
+		} else {
+			err = ln.Post(own)
+		}
+	}
+	switch {
+	case errors.Is(err, lane.ErrClosed):
+		return false
+	case err != nil && p.Msg.IsRequest() && p.Msg.Method() != wire.Ack && p.Msg.ToTag() == nil:
+		s.stateless(p, 503, "Service Unavailable", []byte("Retry-After: 5\r\n"))
+	}
+	return true
+}
+
+// An admitted is a lane event: a request whose origin was proven before its
+// lane was made, so that strangers leave nothing behind (trust.md §1).
+type admitted struct {
+	packet    *transport.Packet
+	admission admission
+}
+
+// fresh takes a request that no lane knows.
+func (s *Server) fresh(p *transport.Packet) {
+	switch p.Msg.Method() {
+	case wire.Ack:
+		s.ack(p)
+		return
+	case wire.Cancel:
+		s.stateless(p, 481, "", nil)
+		return
+	default:
+	}
+	a, ok := s.admit(p)
+	if !ok {
+		return
+	}
+	for {
+		ln, _, err := s.table.GetOrNew(p.Msg.CallID())
+		if err != nil {
+			s.stateless(p, 503, "", []byte("Retry-After: 5\r\n"))
+			return
+		}
+		if s.post(ln, p, &admitted{packet: p, admission: a}) {
+			return
+		}
+	}
+}
+
+// ack forwards an ACK that no transaction absorbed: that of a 2xx. It needs no
+// lane.
+func (s *Server) ack(p *transport.Packet) {
+	from, _ := s.domainOf(&p.Msg, wire.From)
+	to, _ := s.domainOf(&p.Msg, wire.To)
+	d, status := s.proxy.Dialog(p, name(from), name(to))
+	if status != 0 {
+		s.proxy.StrayAck()
+		return
+	}
+	s.proxy.Ack(p, d)
+}
+
+// step is one step of a lane.
+func (s *Server) step(ln *lane.Lane, ev lane.Event) {
+	set, ok := ln.State.(*transaction.Set)
+	if !ok {
+		set = s.txs.NewSet(ln)
+		ln.State = set
+	}
+	switch ev := ev.(type) {
+	case *transport.Packet:
+		s.message(ln, set, ev)
+	case *admitted:
+		if !set.Absorb(ev.packet) {
+			s.begin(ln, set, ev.packet, ev.admission)
+		}
+	case lane.Fired:
+		if !ev.Stale() && !set.Fired(ev) {
+			proxy.Fired(ev)
+		}
+	case proxy.Continue:
+		ev()
+	default:
+		panic(fmt.Sprintf("sip: unknown event %T", ev))
+	}
+	if set.Empty() {
+		ln.CloseIdle()
+	}
+}
+
+func (s *Server) message(ln *lane.Lane, set *transaction.Set, p *transport.Packet) {
+	m := &p.Msg
+	if !m.IsRequest() {
+		if !set.Response(m) {
+			s.metrics.stray.Inc()
+		}
+		return
+	}
+	if set.Absorb(p) {
+		return
+	}
+	switch m.Method() {
+	case wire.Ack:
+		s.ack(p)
+		return
+	case wire.Cancel:
+		s.proxy.Cancel(set, p)
+		return
+	default:
+	}
+	if a, ok := s.admit(p); ok {
+		s.begin(ln, set, p, a)
+	}
+}
+
+// begin starts the transaction of a new request and hands it on.
+func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet, a admission) {
+	srv := set.Serve(p)
+	switch {
+	case a.dialog.Valid():
+		s.proxy.InDialog(set, srv, a.dialog)
+	case a.status != 0:
+		s.proxy.Reply(srv, a.status, a.reason, a.lines)
+	case a.job != nil:
+		s.register(ln, srv, a.job)
+	case srv.Method() == wire.Invite:
+		s.proxy.Invite(ln, set, srv, a.visit, a.from, a.popped)
+	default:
+		s.proxy.Forward(ln, set, srv, a.visit, a.from, a.popped)
+	}
+}
+
+// register carries a REGISTER out: from memory when it changes nothing but
+// time, else in the pool, for a new binding is committed before the 200.
+func (s *Server) register(ln *lane.Lane, srv *transaction.Server, job *registrar.Job) {
+	if res, done := job.Try(); done {
+		s.registered(srv, res)
+		return
+	}
+	err := ln.Do(func(ctx context.Context) lane.Event {
+		res := job.Run(ctx)
+		return proxy.Continue(func() { s.registered(srv, res) })
+	})
+	if err != nil {
+		s.proxy.Reply(srv, 503, "", []byte("Retry-After: 5\r\n"))
+	}
+}
+
+func (s *Server) registered(srv *transaction.Server, res registrar.Response) {
+	s.proxy.Reply(srv, res.Status, res.Reason, res.Lines)
+	for _, c := range res.Added {
+		s.proxy.Registered(res.AOR, c)
+	}
+}
+
+// later runs load in the pool of loaders and then handles a copy of p again.
+func (s *Server) later(p *transport.Packet, load func(context.Context) error) {
+	own := p.Own()
+	select {
+	case s.loads <- func(ctx context.Context) {
+		ctx, cancel := context.WithTimeoutCause(ctx, loadTimeout, errSlow)
+		defer cancel()
+		if err := load(ctx); err != nil {
+			s.metrics.loadFailed.Inc()
+			s.log.WarnContext(ctx, "load failed", "err", err)
+			s.stateless(own, 503, "", []byte("Retry-After: 5\r\n"))
+			return
+		}
+		s.handle(own)
+	}:
+	default:
+		s.metrics.loadDropped.Inc()
+	}
+}
+
+// loadTimeout bounds what a stranger's request waits for the stores.
+const loadTimeout = 2 * time.Second
+
+var errSlow = errors.New("sip: store too slow")
