@@ -37,7 +37,8 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-func TestAllocs(t *testing.T) { //nolint:paralleltest // AllocsPerRun must not run beside others
+// TestAllocs is not parallel: AllocsPerRun must not run beside others.
+func TestAllocs(t *testing.T) {
 	plan := ring.Plan{Stages: [][]ring.Target{{desk}}}
 	buf := make([]ring.Effect, 0, 8)
 	start, _ := ring.New(plan, t0, nil)

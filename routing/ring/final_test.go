@@ -58,6 +58,15 @@ func TestCancelled(t *testing.T) {
 			},
 		},
 		{
+			name: "after the clock", plan: one(desk), first: "invite 0 desk; start silent 0 in 4s; start clock in 2m50s", timers: true,
+			events: []at{
+				{0, res(0, 180), "stop silent 0; reply 180 from 0"},
+				{170 * second, timer(ring.TimerClock), "cancel 0; start next in 500ms"},
+				{170 * second, gaveUp(""), "stop next; start clock in 500ms"},
+				{171 * second, timer(ring.TimerClock), "reply 487 from -1; end caller-gave-up 487 -1"},
+			},
+		},
+		{
 			name: "while a visit is decided", plan: ring.Plan{Stages: [][]ring.Target{{desk}}, Visits: ring.VisitsOn(ring.Busy)},
 			first: "invite 0 desk",
 			events: []at{

@@ -145,8 +145,18 @@ func (w *world) step(ev ring.Event) {
 	if _, again := before.Step(ev, nil); words(again, true) != said {
 		w.fail("Step changed the state it was called on")
 	}
+	// A sibling state must not reach into this one.
+	before.Step(ring.Registered{Target: ring.Target{Instance: "sibling"}, Now: w.now}, nil)
 	w.s = s
 	w.done(effects, relayed)
+	for i, l := range w.phones {
+		if t, ok := w.s.Target(ring.BranchID(i)); !ok || t.Instance != l.target.Instance || t.Flow != l.target.Flow {
+			w.fail("branch %d is of %+v", i, t)
+		}
+	}
+	if w.s.Branches() != len(w.phones) {
+		w.fail("%d branches of %d", w.s.Branches(), len(w.phones))
+	}
 }
 
 // done checks effects and carries them out.
@@ -358,4 +368,25 @@ func FuzzStep(f *testing.F) {
 		}
 		playCall(t, &byteSource{b: b}, len(b)/4)
 	})
+}
+
+// TestSiblings steps one State twice: neither of the two reaches into the other.
+func TestSiblings(t *testing.T) {
+	t.Parallel()
+	var targets []ring.Target
+	for n := range 12 {
+		s, _ := ring.New(one(targets...), t0, nil)
+		a, _ := s.Step(ring.Registered{Target: target("left", 0), Now: t0}, nil)
+		b, _ := s.Step(ring.Registered{Target: target("right", 0), Now: t0}, nil)
+		for i := range ring.BranchID(n) {
+			b, _ = b.Step(ring.Response{Branch: i, Status: 486, Now: t0}, nil)
+		}
+		if got, _ := a.Target(ring.BranchID(n)); n > 0 && got.Device != "left" {
+			t.Errorf("after %d branches the last of one is %s, of its sibling", n, got.Device)
+		}
+		if _, effects := a.Step(ring.Response{Branch: 0, Status: 180, Now: t0}, nil); n > 0 && len(effects) != 2 {
+			t.Errorf("after %d branches a 180 does %v", n, effects)
+		}
+		targets = append(targets, target(strconv.Itoa(n), 0))
+	}
 }

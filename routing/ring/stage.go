@@ -194,7 +194,7 @@ func (s *step) stopStage() {
 
 // clear gives the group at hand up; with last no group of the number follows.
 func (s *step) clear(last bool) {
-	s.last = s.last || last
+	s.last = last
 	for i := range BranchID(s.branches.n) {
 		if b := s.branches.at(i); b.rings() {
 			s.best = s.best.better(missed(b.heard))
@@ -360,14 +360,14 @@ func (s *step) silence(i BranchID) {
 // registered takes a device that registered while its number rings (rule
 // ring.devices).
 func (s *step) registered(t Target) {
-	if s.phase == ended || s.phase == visiting {
+	if s.phase == ended {
 		return
 	}
 	if i := s.branchOf(&t); i != None {
 		s.returned(i, t)
 		return
 	}
-	if s.phase == leaving || s.last {
+	if s.phase == leaving || s.phase == visiting || s.last {
 		return
 	}
 	n := s.join(t)
