@@ -252,12 +252,13 @@ the called phone shows 1003, the caller's shows 1002
 		{
 			name: "add with number and device", args: []string{"user", "add", "fay", "--name", "Fay", "--number", "1006", "--device", "desk-1006"},
 			answers: map[string]string{
-				"PUT /v1/domains/d.test/users/fay": `{}`, "PUT /v1/domains/d.test/numbers/1006": `{}`, "PUT /v1/domains/d.test/devices/desk-1006": `{}`,
+				"PUT /v1/domains/d.test/users/fay": `{}`, "PUT /v1/domains/d.test/numbers/1006": `{}`, "PATCH /v1/domains/d.test/users/fay": `{}`, "PUT /v1/domains/d.test/devices/desk-1006": `{}`,
 				"POST /v1/domains/d.test/devices/desk-1006/credentials": `{"username": "desk-1006", "secret": "s3"}`,
 			},
 			calls: []call{
 				{"PUT", "/v1/domains/d.test/users/fay", `{"name":"Fay","role":"user"}`},
 				{"PUT", "/v1/domains/d.test/numbers/1006", `{"user":"fay"}`},
+				{"PATCH", "/v1/domains/d.test/users/fay", `{"numbers":["1006"]}`},
 				{"PUT", "/v1/domains/d.test/devices/desk-1006", `{"kind":"desk","lines":[{"number":"1006"}],"user":"fay"}`},
 				{"POST", "/v1/domains/d.test/devices/desk-1006/credentials", `{}`},
 			},

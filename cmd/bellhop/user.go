@@ -123,6 +123,11 @@ func (c userAdd) Run(ctx context.Context, std stdio) error {
 		}
 		lines = append(lines, map[string]any{"number": n})
 	}
+	if len(c.Number) > 0 { // in the user's order, once they are there
+		if err := api.do(ctx, http.MethodPatch, inDomain(domain, "users", c.User), map[string]any{"numbers": c.Number}, nil); err != nil {
+			return err
+		}
+	}
 	for _, d := range c.Device {
 		path := inDomain(domain, "devices", d)
 		if err := create(path, map[string]any{"user": c.User, "kind": "desk", "lines": lines}); err != nil {

@@ -14,8 +14,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +25,9 @@ import (
 
 	"bellhop/config"
 	"bellhop/control"
+	"bellhop/feed"
 	"bellhop/store/keyring"
+	"bellhop/store/sqlstore"
 )
 
 // Options are what the daemon needs from outside.
@@ -39,17 +41,19 @@ type Options struct {
 
 // An App is a daemon. Make one with [New], then [App.Run] it once.
 type App struct {
-	opts    Options
-	started time.Time
-	logging logSettings
-	log     *slog.Logger
-	metrics *prometheus.Registry
-	keys    *keyring.Ring
-	store   control.Documents // nil until a store is built
-	cert    *certificate
-	https   net.Listener
-	parts   []part // in the order of their start
-	up      chan struct{}
+	opts       Options
+	started    time.Time
+	logging    logSettings
+	log        *slog.Logger
+	metrics    *prometheus.Registry
+	keys       *keyring.Ring
+	store      *sqlstore.Store
+	feed       *feed.Stream
+	cert       *certificate
+	https      net.Listener
+	operations net.Listener // nil: none
+	parts      []part       // in the order of their start
+	up         chan struct{}
 
 	cleanups []cleanup // run last first
 
@@ -61,6 +65,10 @@ type App struct {
 	reloaded     atomic.Pointer[string] // what became of the last reload
 }
 
+// feedSize is how many events may wait for the API. Some thousand calls a second
+// with four events each fit into the second between two looks.
+const feedSize = 16 << 10
+
 // New builds everything and binds every listener: what can fail fails here.
 // What was built before a failure is closed again.
 func New(ctx context.Context, opts Options) (_ *App, err error) {
@@ -68,7 +76,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 		opts.Log = io.Discard
 	}
 	c := opts.Config
-	a := &App{opts: opts, conf: c, started: time.Now(), up: make(chan struct{})}
+	a := &App{opts: opts, conf: c, started: time.Now(), up: make(chan struct{}), feed: feed.NewStream(feedSize)}
 	a.log = newLog(opts.Log, c.Log, &a.logging)
 	defer func() {
 		if err != nil {
@@ -88,14 +96,42 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if a.keys, err = keyring.New(keyring.Options{Dir: c.Keys.Dir, Create: true}); err != nil {
 		return nil, err
 	}
-	if err := a.listen(ctx, http.NotFoundHandler()); err != nil {
+	if err := a.openStore(ctx); err != nil {
+		return nil, err
+	}
+	if err := a.openAPI(ctx); err != nil {
 		return nil, err
 	}
 	return a, nil
 }
 
-// listen binds the HTTP listeners.
-func (a *App) listen(ctx context.Context, api http.Handler) error {
+// openStore opens all that is kept.
+func (a *App) openStore(ctx context.Context) error {
+	dir := a.conf.Store.Dir
+	var err error
+	a.store, err = sqlstore.New(ctx, sqlstore.Options{
+		File: filepath.Join(dir, "bellhop.db"), Journal: filepath.Join(dir, "journal"), Node: uint16(a.conf.Node.Number),
+		Feed: a.feed, Logger: a.log, Registerer: a.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	a.onStop("store", a.store.Close)
+	a.parts = append(a.parts, part{"store", a.store.Run})
+	return nil
+}
+
+// openAPI makes the API and binds its listeners.
+func (a *App) openAPI(ctx context.Context) error {
+	api, err := control.New(control.Options{
+		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: a.keys, Registrations: a.store.Bindings,
+		Calls: a.store.Calls, Records: a.store, World: a.store.Cache, Node: a, Feed: a.feed,
+		AdminToken: a.opts.AdminToken.Reveal(), Plain: a.conf.HTTPS.Plain,
+		Logger: a.log, Registerer: a.metrics, Gatherer: a.metrics, Version: a.opts.Version,
+	})
+	if err != nil {
+		return err
+	}
 	h := a.conf.HTTPS
 	if !h.Plain {
 		pair, err := readCertificate(h)
@@ -105,12 +141,21 @@ func (a *App) listen(ctx context.Context, api http.Handler) error {
 		a.cert = &certificate{}
 		a.cert.current.Store(pair)
 	}
-	var err error
 	if a.https, err = a.bind(ctx, "https", h.Bind); err != nil {
 		return err
 	}
-	w := &web{ln: a.https, handler: api, tls: a.cert, log: a.log}
+	w := &web{ln: a.https, handler: api.Handler(), tls: a.cert, log: a.log}
 	a.parts = append(a.parts, part{"https", w.serve})
+	if at := a.conf.Metrics.Bind; at.IsValid() {
+		if a.operations, err = a.bind(ctx, "metrics", at); err != nil {
+			return err
+		}
+		w := &web{ln: a.operations, handler: api.Operations(), log: a.log}
+		a.parts = append(a.parts, part{"metrics", w.serve})
+	}
+	// The last to start is the first to stop: with it event streams end, which
+	// would hold up the end of https.
+	a.parts = append(a.parts, part{"control", api.Run})
 	return nil
 }
 
@@ -179,7 +224,11 @@ func (a *App) listening() []string {
 	if a.cert == nil {
 		scheme = "http://"
 	}
-	return []string{scheme + a.HTTPSAddr().String()}
+	out := []string{scheme + a.HTTPSAddr().String()}
+	if a.operations != nil {
+		out = append(out, "http://"+tcpAddr(a.operations).String())
+	}
+	return out
 }
 
 // makeFolders makes the folders of the state, for us alone.

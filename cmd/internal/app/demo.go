@@ -43,9 +43,6 @@ const (
 // ProvisionDemo puts the people of the demo in the store. What is there stays
 // as people changed it, but for passwords that d has anew and aliases it adds.
 func (a *App) ProvisionDemo(ctx context.Context, d Demo) error {
-	if a.store == nil {
-		return errors.New("app: demo: there is no store yet")
-	}
 	p := provision{App: a, ctx: ctx, demo: d}
 	p.domain()
 	p.missing(directory.KindClass, demoClass, directory.Class{Rules: []directory.ClassRule{
@@ -58,6 +55,7 @@ func (a *App) ProvisionDemo(ctx context.Context, d Demo) error {
 			hunted = append(hunted, u.Number)
 		}
 	}
+	p.missing(directory.KindNumber, demoGroup, directory.Number{State: directory.StateActive, Label: "all of the first three"})
 	p.missing(directory.KindGroup, demoGroup, directory.Group{Number: demoGroup, Members: hunted, Strategy: "all"})
 	if p.err == nil && len(p.writes) > 0 {
 		_, p.err = a.store.Apply(ctx, directory.Author{Actor: "demo"}, p.writes)
