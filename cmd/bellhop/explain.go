@@ -30,6 +30,7 @@ func (explainCmd) Help() string {
 // An explanation is the answer of POST /v1/explain.
 type explanation struct {
 	Outcome  string `json:"outcome"`
+	Anchored string `json:"anchored"` // the rule why it cannot be proxied
 	Timeline []struct {
 		At      string   `json:"at"`
 		Do      string   `json:"do"`
@@ -46,8 +47,13 @@ type explanation struct {
 		Rule   string `json:"rule"`
 		Number string `json:"number"`
 		To     string `json:"to"`
-		Words  string `json:"text"`
+		Text   string `json:"text"`
 	} `json:"trace"`
+	End struct {
+		At      string `json:"at"`
+		Status  int    `json:"status"`
+		Outcome string `json:"outcome"`
+	} `json:"end"` // when nobody answers
 	Identity struct {
 		Callee string `json:"shown_to_callee"`
 		Caller string `json:"shown_to_caller"`
@@ -116,15 +122,21 @@ func (e *explanation) print(w io.Writer, caller, called string) error {
 			fmt.Fprintf(&b, "          because %s is %s\n", why.Setting, why.Value)
 		}
 	}
+	if e.End.Status != 0 && e.Outcome != "reject" {
+		fmt.Fprintf(&b, "  %6s  %d when nobody answers (%s)\n", after(e.End.At), e.End.Status, e.End.Outcome)
+	}
+	if e.Anchored != "" {
+		fmt.Fprintf(&b, "  not possible yet: this call must be anchored  [%s]\n", e.Anchored)
+	}
 	if len(e.Trace) > 0 {
 		b.WriteString("step by step\n")
 	}
 	for _, t := range e.Trace {
-		line := strings.TrimSpace(t.Number + " " + t.Words)
-		if t.Words == "" && t.To != "" {
-			line = t.Number + " -> " + t.To
+		text := t.Text
+		if text == "" {
+			text = strings.TrimSuffix(t.Number+" -> "+t.To, " -> ")
 		}
-		fmt.Fprintf(&b, "  %-24s %s\n", t.Rule, line)
+		fmt.Fprintf(&b, "  %-24s %s\n", t.Rule, text)
 	}
 	if e.Identity.Callee != "" {
 		fmt.Fprintf(&b, "the called phone shows %s", e.Identity.Callee)
