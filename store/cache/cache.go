@@ -124,8 +124,8 @@ type Cache struct {
 	log      *slog.Logger
 	metrics  *metrics
 	seed     maphash.Seed
-	hosts    atomic.Pointer[map[string]string] // host -> canonical domain; never written to
-	gen      atomic.Uint64                     // raised by every invalidation, before it begins
+	hosts    atomic.Pointer[map[string]*directory.Tenant] // by host; never written to
+	gen      atomic.Uint64                                // raised by every invalidation, before it begins
 	shards   [shards]shard
 
 	// mu guards versions, those that the entries agree with. It is never held
@@ -318,16 +318,15 @@ func compile(v directory.View, k key) (*entry, error) {
 	return e, err
 }
 
-// DomainOf returns the canonical name of the domain that a host belongs to,
-// aliases included. It knows all hosts, never blocks and, for a host in lower
-// case, does not allocate.
-func (c *Cache) DomainOf(host []byte) (domain string, ok bool) {
+// Tenant returns the domain that answers for a host, by its name or an alias. It
+// knows all hosts, never blocks and, for a host in lower case, does not allocate.
+func (c *Cache) Tenant(host []byte) (*directory.Tenant, bool) {
 	hosts := *c.hosts.Load()
-	if domain, ok = hosts[string(host)]; ok {
-		return domain, true
+	if t, ok := hosts[string(host)]; ok {
+		return t, true
 	}
-	domain, ok = hosts[directory.Host(string(host))]
-	return domain, ok
+	t, ok := hosts[directory.Host(string(host))]
+	return t, ok
 }
 
 // Credentials returns the credentials of devices as the authenticator asks for

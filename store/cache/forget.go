@@ -184,7 +184,7 @@ func (t *touched) match(k key, e *entry) bool {
 
 // loadHosts reads which hosts are whose.
 func (c *Cache) loadHosts(ctx context.Context) error {
-	hosts := make(map[string]string)
+	hosts := make(map[string]*directory.Tenant)
 	err := c.source.Read(ctx, func(v directory.View) error {
 		for ref, err := range v.List("", directory.KindDomain) {
 			if err != nil {
@@ -218,16 +218,26 @@ func (c *Cache) hostsOf(docs []directory.Document) {
 		if d.Kind != directory.KindDomain {
 			continue
 		}
-		maps.DeleteFunc(hosts, func(_, domain string) bool { return domain == d.Name })
+		maps.DeleteFunc(hosts, func(_ string, t *directory.Tenant) bool { return t.Name == d.Name })
 		addHosts(hosts, d)
 	}
 	c.hosts.Store(&hosts)
 }
 
-func addHosts(hosts map[string]string, doc directory.Document) {
+// addHosts adds the hosts of a domain, which share one compiled value. A document
+// that was deleted, or that does not read, has none.
+func addHosts(hosts map[string]*directory.Tenant, doc directory.Document) {
+	if doc.Body == nil {
+		return
+	}
+	d, err := directory.Parse[directory.Domain](directory.KindDomain, doc.Body)
+	if err != nil {
+		return
+	}
+	t := directory.CompileTenant(doc.Name, d)
 	for _, k := range directory.Keys(doc.Ref, doc.Body) {
 		if k.Index == directory.IndexHost {
-			hosts[k.Value] = doc.Name
+			hosts[k.Value] = t
 		}
 	}
 }
@@ -241,7 +251,8 @@ func (c *Cache) Warm(ctx context.Context) error {
 		return err
 	}
 	var keys []key
-	for host, domain := range *c.hosts.Load() {
+	for host, tenant := range *c.hosts.Load() {
+		domain := tenant.Name
 		keys = append(keys, key{kind(routing.NeedDomain), "", host})
 		if host != domain {
 			continue
