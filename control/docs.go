@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -29,18 +30,18 @@ func docsHTML(es []endpoint, doc *huma.OpenAPI) ([]byte, error) {
 		Name   string
 		Fields []docsField
 	}
+	all := doc.Components.Schemas.Map()
 	var groups []group
 	for _, tag := range doc.Tags {
 		g := group{Name: tag.Name, Description: tag.Description}
 		for _, e := range es {
 			if e.tag == tag.Name {
-				g.Endpoints = append(g.Endpoints, docsOf(e))
+				g.Endpoints = append(g.Endpoints, docsOf(e, all))
 			}
 		}
 		groups = append(groups, g)
 	}
 	var schemas []schema
-	all := doc.Components.Schemas.Map()
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		schemas = append(schemas, schema{Name: name, Fields: docsFields(all[name])})
 	}
@@ -55,17 +56,27 @@ func docsHTML(es []endpoint, doc *huma.OpenAPI) ([]byte, error) {
 
 type docsEndpoint struct {
 	ID, Method, Path, Summary, For string
-	In, Out                        string
+	In, Out                        docsRef
 	Params                         []param
 }
 
-func docsOf(e endpoint) docsEndpoint {
-	d := docsEndpoint{ID: e.id, Method: e.method, Path: e.path, Summary: e.summary, For: e.access.String(), Params: e.query, Out: e.media}
+// A docsRef names a body; Linked: its schema is on the page.
+type docsRef struct {
+	Name   string
+	Linked bool
+}
+
+func docsOf(e endpoint, schemas map[string]*huma.Schema) docsEndpoint {
+	ref := func(t reflect.Type, hint string) docsRef {
+		name := schemaName(t, hint)
+		return docsRef{Name: name, Linked: schemas[name] != nil}
+	}
+	d := docsEndpoint{ID: e.id, Method: e.method, Path: e.path, Summary: e.summary, For: e.access.String(), Params: e.query, Out: docsRef{Name: e.media}}
 	if e.in != nil {
-		d.In = schemaName(e.in, e.id+"-request")
+		d.In = ref(e.in, e.id+"-request")
 	}
 	if e.out != nil {
-		d.Out = schemaName(e.out, e.id+"-answer")
+		d.Out = ref(e.out, e.id+"-answer")
 	}
 	return d
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"encoding/json"
 	"iter"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -168,7 +169,8 @@ type assumed struct {
 // assume merges the assumed settings into what is set, and checks their form.
 func (s *Server) assume(q *request, in *explainRequest) (*assumed, error) {
 	a := &assumed{s: s, q: q, changed: map[directory.Ref][]byte{}}
-	for path, patch := range in.Assume {
+	for _, path := range slices.Sorted(maps.Keys(in.Assume)) { // dnd before the presence that may switch it
+		patch := in.Assume[path]
 		ref, ok := settingRef(in.Domain, path)
 		if !ok {
 			return nil, invalid(fault("assume."+path, directory.RuleUnknown, "there is no such setting"))
@@ -203,7 +205,14 @@ func (s *Server) assume(q *request, in *explainRequest) (*assumed, error) {
 func (a *assumed) put(ref directory.Ref, v any) error {
 	if p, ok := v.(directory.Presence); ok && p.Status == directory.StatusDND {
 		dndRef := directory.Ref{Domain: ref.Domain, Kind: directory.KindDND, Name: ref.Name}
-		dnd, _, err := document[directory.DND](a.s, a.q, dndRef)
+		doc, there, err := a.Get(dndRef)
+		if err != nil {
+			return err
+		}
+		if !there {
+			doc.Body = []byte("{}")
+		}
+		dnd, err := directory.Parse[directory.DND](directory.KindDND, doc.Body)
 		if err != nil {
 			return err
 		}
