@@ -98,7 +98,6 @@ type key struct {
 
 // entry is one compiled value. It never changes.
 type entry struct {
-	tenant     *directory.Tenant
 	line       *directory.Line
 	number     string
 	credential *directory.Credential
@@ -106,7 +105,7 @@ type entry struct {
 
 // nothing reports whether e says that something does not exist.
 func (e *entry) nothing() bool {
-	return e.tenant == nil && e.line == nil && e.number == "" && e.credential == nil
+	return e.line == nil && e.number == "" && e.credential == nil
 }
 
 type shard struct {
@@ -210,10 +209,10 @@ func (c *Cache) Cached(need routing.Need, w *routing.World) bool {
 	switch need.Kind {
 	case routing.NeedNothing:
 		return true
-	case routing.NeedBindings, routing.NeedCalls:
+	case routing.NeedDomain, routing.NeedBindings, routing.NeedCalls:
 		c.memory(need, w)
 		return true
-	case routing.NeedDomain, routing.NeedNumber, routing.NeedUser, routing.NeedDevice:
+	case routing.NeedNumber, routing.NeedUser, routing.NeedDevice:
 		e, known := c.get(key{kind(need.Kind), need.Domain, need.Key})
 		if !known {
 			c.metrics.miss(kind(need.Kind))
@@ -229,16 +228,27 @@ func (c *Cache) Cached(need routing.Need, w *routing.World) bool {
 
 // memory answers what is always in memory.
 func (c *Cache) memory(need routing.Need, w *routing.World) {
-	if need.Kind == routing.NeedCalls {
+	switch need.Kind {
+	case routing.NeedDomain:
+		hosts := *c.hosts.Load()
+		t, ok := hosts[need.Key]
+		if !ok {
+			t = hosts[directory.Host(need.Key)]
+		}
+		w.PutDomain(need.Key, t)
+	case routing.NeedCalls:
 		w.PutCalls(need.Domain, need.Key, c.calls.Count(need.Domain, need.Key))
-		return
+	case routing.NeedBindings:
+		var targets []ring.Target
+		var nat bool
+		if a, err := location.NewAOR(need.Key, need.Domain); err == nil {
+			targets, nat = c.bindings.Targets(a, time.Now())
+		}
+		w.PutBindings(need.Domain, need.Key, targets, nat)
+	case routing.NeedNothing, routing.NeedNumber, routing.NeedUser, routing.NeedDevice:
+	default:
+		panic("cache: unknown need " + need.Kind.String())
 	}
-	var targets []ring.Target
-	var nat bool
-	if a, err := location.NewAOR(need.Key, need.Domain); err == nil {
-		targets, nat = c.bindings.Targets(a, time.Now())
-	}
-	w.PutBindings(need.Domain, need.Key, targets, nat)
 }
 
 // fill puts e, or nothing for nil, into w.
@@ -247,15 +257,13 @@ func fill(w *routing.World, need routing.Need, e *entry) {
 		e = &entry{}
 	}
 	switch need.Kind {
-	case routing.NeedDomain:
-		w.PutDomain(need.Key, e.tenant)
 	case routing.NeedNumber:
 		w.PutNumber(need.Domain, need.Key, e.line)
 	case routing.NeedUser:
 		w.PutUser(need.Domain, need.Key, e.number)
 	case routing.NeedDevice:
 		w.PutDevice(need.Domain, need.Key, e.number)
-	case routing.NeedNothing, routing.NeedBindings, routing.NeedCalls:
+	case routing.NeedNothing, routing.NeedDomain, routing.NeedBindings, routing.NeedCalls:
 	default:
 		panic("cache: unknown need " + need.Kind.String())
 	}
@@ -297,8 +305,6 @@ func compile(v directory.View, k key) (*entry, error) {
 	e := &entry{}
 	var err error
 	switch k.kind {
-	case kind(routing.NeedDomain):
-		e.tenant, _, err = directory.LoadTenant(v, k.name)
 	case kind(routing.NeedNumber):
 		t, ok, terr := directory.LoadTenant(v, k.domain)
 		if terr != nil || !ok {

@@ -58,13 +58,12 @@ func (c *Cache) Confirm(ctx context.Context) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	hosts := changed[""]
-	c.drop(func(k key, e *entry) bool {
-		return changed[k.domain] || e.tenant != nil && changed[e.tenant.Name] || hosts && k.kind == kind(routing.NeedDomain)
-	})
-	if hosts {
-		return c.loadHosts(ctx)
+	if changed[""] {
+		if err := c.loadHosts(ctx); err != nil {
+			return err
+		}
 	}
+	c.drop(func(k key, _ *entry) bool { return changed[k.domain] })
 	return nil
 }
 
@@ -102,10 +101,10 @@ func (c *Cache) Forget(docs []directory.Document) {
 		t.add(&docs[i])
 		hosts = hosts || docs[i].Kind == directory.KindDomain
 	}
-	c.drop(t.match)
 	if hosts {
 		c.hostsOf(docs)
 	}
+	c.drop(t.match)
 	c.agree(docs)
 }
 
@@ -160,7 +159,7 @@ func (t *touched) add(d *directory.Document) {
 
 // match reports whether an entry depends on what was touched.
 func (t *touched) match(k key, e *entry) bool {
-	if t.domains[k.domain] || e.tenant != nil && t.domains[e.tenant.Name] {
+	if t.domains[k.domain] {
 		return true
 	}
 	in := func(set map[string]bool, name string) bool {
@@ -253,7 +252,6 @@ func (c *Cache) Warm(ctx context.Context) error {
 	var keys []key
 	for host, tenant := range *c.hosts.Load() {
 		domain := tenant.Name
-		keys = append(keys, key{kind(routing.NeedDomain), "", host})
 		if host != domain {
 			continue
 		}

@@ -21,8 +21,8 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 	hits := prometheus.NewCounterVec(opts("cache_hits_total", "Questions that the cache answered."), []string{"kind"})
 	misses := prometheus.NewCounterVec(opts("cache_misses_total", "Questions that the cache could not answer."), []string{"kind"})
 	for k, name := range map[kind]string{
-		kind(routing.NeedDomain): routing.NeedDomain.String(), kind(routing.NeedNumber): routing.NeedNumber.String(),
-		kind(routing.NeedUser): routing.NeedUser.String(), kind(routing.NeedDevice): routing.NeedDevice.String(),
+		kind(routing.NeedNumber): routing.NeedNumber.String(),
+		kind(routing.NeedUser):   routing.NeedUser.String(), kind(routing.NeedDevice): routing.NeedDevice.String(),
 		kindCredential: "credential",
 	} {
 		m.hits[k], m.misses[k] = hits.WithLabelValues(name), misses.WithLabelValues(name)

@@ -14,7 +14,7 @@ import (
 )
 
 // AOR returns the AOR of a number of the domain.
-func AOR(t *testing.T, number string) location.AOR {
+func AOR(t testing.TB, number string) location.AOR {
 	t.Helper()
 	a, err := location.NewAOR(number, Domain)
 	if err != nil {

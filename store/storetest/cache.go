@@ -171,20 +171,23 @@ func credentials(t *testing.T, p Parts) {
 
 func hosts(t *testing.T, p Parts) {
 	t.Helper()
-	if _, ok := p.Cache.DomainOf([]byte(Domain)); ok {
-		t.Error("a domain before there is any")
-	}
-	Provision(t, p.Store)
-	for _, host := range []string{Domain, "A.Test", "192.0.2.1", "a.test."} {
-		if d, ok := p.Cache.DomainOf([]byte(host)); !ok || d != Domain {
-			t.Errorf("DomainOf(%s) = %q, %v, want %s", host, d, ok, Domain)
+	check := func(host string, want bool) {
+		t.Helper()
+		tenant, ok := p.Cache.Tenant([]byte(host))
+		if ok != want || ok && tenant.Name != Domain {
+			t.Errorf("Tenant(%s) = %+v, %v, want %v", host, tenant, ok, want)
+		}
+		var w routing.World
+		if !p.Cache.Cached(routing.Need{Kind: routing.NeedDomain, Key: host}, &w) {
+			t.Errorf("the domain of %s is not known", host)
 		}
 	}
+	check(Domain, false)
+	Provision(t, p.Store)
+	for _, host := range []string{Domain, "A.Test", "192.0.2.1", "a.test."} {
+		check(host, true)
+	}
 	Apply(t, p.Store, Put(directory.KindDomain, Domain, `{"realm":"a.test","aliases":["192.0.2.2"],"region":"DE"}`))
-	if _, ok := p.Cache.DomainOf([]byte("192.0.2.1")); ok {
-		t.Error("an alias that was taken away is still known")
-	}
-	if _, ok := p.Cache.DomainOf([]byte("192.0.2.2")); !ok {
-		t.Error("a new alias is not known")
-	}
+	check("192.0.2.1", false)
+	check("192.0.2.2", true)
 }

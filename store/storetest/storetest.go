@@ -87,7 +87,7 @@ func Put(kind directory.Kind, name, body string) directory.Write {
 }
 
 // Apply writes, and ends the test where that fails.
-func Apply(t *testing.T, s Store, ws ...directory.Write) []directory.Document {
+func Apply(t testing.TB, s Store, ws ...directory.Write) []directory.Document {
 	t.Helper()
 	docs, err := s.Apply(t.Context(), Author(), ws)
 	if err != nil {
@@ -99,7 +99,7 @@ func Apply(t *testing.T, s Store, ws ...directory.Write) []directory.Document {
 // Provision makes a domain with users ana and ben, numbers 1001 to 1004, of
 // which 1001 is ana's and 1002 ben's, and a device with a credential for each
 // of the two.
-func Provision(t *testing.T, s Store) {
+func Provision(t testing.TB, s Store) {
 	t.Helper()
 	Apply(t, s, Put(directory.KindDomain, Domain, `{"realm":"a.test","aliases":["192.0.2.1"],"region":"DE"}`))
 	Apply(t, s,

@@ -1,0 +1,141 @@
+package sqlstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"time"
+
+	"bellhop/feed"
+	"bellhop/routing"
+	"bellhop/store/storetest"
+)
+
+// cpu returns the processor time that the process has used.
+func cpu(b *testing.B) time.Duration {
+	b.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// BenchmarkCall is all that the store does for a call between two of 10,000
+// numbers: table, two journal entries, record and index. cpu-us/call is
+// processor time, background work included.
+func BenchmarkCall(b *testing.B) {
+	o := in(b.TempDir())
+	o.Feed = feed.NewStream(1)
+	s := open(b, o)
+	ctx, cancel := context.WithCancel(b.Context())
+	done := make(chan error)
+	go func() { done <- s.Run(ctx) }()
+	numbers := make([]string, 10_000)
+	for i := range numbers {
+		numbers[i] = fmt.Sprint(10_000 + i)
+	}
+	start, n := cpu(b), 0
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		now := time.Now()
+		c := &feed.Call{
+			ID: s.Calls.NewID(now), Domain: storetest.Domain, CallID: "3848276298220188511@192.0.2.10", CallerTag: "9fxced76sl",
+			Caller: numbers[rand.IntN(len(numbers))], CallerDev: "desk-1001", Called: numbers[rand.IntN(len(numbers))],
+			State: feed.Ringing, Started: now,
+			Story: []feed.Step{{At: now, Rule: "dial.number", Number: "1002"}, {At: now, Rule: "ring.devices", Number: "1002"}},
+		}
+		c.Number = c.Called
+		s.Calls.Begin(c)
+		talk := *c
+		talk.State, talk.AnsweredAt, talk.Device, talk.CalleeTag, talk.Status = feed.Talking, now, "desk-1002", "314159", 200
+		if err := s.Calls.Answered(&talk); err != nil {
+			b.Fatal(err)
+		}
+		over := talk
+		over.State, over.EndedAt, over.Outcome, over.Rule = feed.Ended, now, "answered", "ring.devices"
+		if err := s.Calls.Ended(&over); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.StopTimer()
+	cancel()
+	if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+		b.Error(err)
+	}
+	b.ReportMetric(float64((cpu(b)-start).Nanoseconds())/1000/float64(n), "cpu-us/call")
+}
+
+func BenchmarkRegister(b *testing.B) {
+	s := open(b, in(b.TempDir()))
+	a := storetest.AOR(b, "1001")
+	b.ReportAllocs()
+	cseq := uint32(0)
+	for b.Loop() {
+		cseq++
+		if _, _, err := s.Bindings.Register(b.Context(), a, storetest.Register("desk-1001", uint16(5000+cseq%2), cseq)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRefresh(b *testing.B) {
+	s := open(b, in(b.TempDir()))
+	a := storetest.AOR(b, "1001")
+	r := storetest.Register("desk-1001", 5060, 1)
+	if _, _, err := s.Bindings.Register(b.Context(), a, r); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		r.CSeq++
+		if _, ok := s.Bindings.TryRefresh(a, r); !ok {
+			b.Fatal("TryRefresh = false")
+		}
+	}
+}
+
+func BenchmarkCached(b *testing.B) {
+	s := open(b, in(b.TempDir()))
+	storetest.Provision(b, s)
+	a := storetest.AOR(b, "1001")
+	if _, _, err := s.Bindings.Register(b.Context(), a, storetest.Register("desk-1001", 5060, 1)); err != nil {
+		b.Fatal(err)
+	}
+	for _, k := range []routing.NeedKind{routing.NeedNumber, routing.NeedDomain, routing.NeedCalls, routing.NeedBindings} {
+		b.Run(k.String(), func(b *testing.B) {
+			need := routing.Need{Kind: k, Domain: storetest.Domain, Key: "1001"}
+			if k == routing.NeedDomain {
+				need = routing.Need{Kind: k, Key: storetest.Domain}
+			}
+			now := time.Now()
+			var w routing.World
+			if err := s.Cache.Load(b.Context(), need, &w); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				w.Reset(now)
+				if !s.Cache.Cached(need, &w) {
+					b.Fatal("not cached")
+				}
+			}
+		})
+	}
+	b.Run("credential", func(b *testing.B) {
+		cs := s.Cache.Credentials()
+		if err := cs.Load(b.Context(), storetest.Domain, "desk-1001"); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, known, cached := cs.Credential(storetest.Domain, "desk-1001"); !known || !cached {
+				b.Fatal("not cached")
+			}
+		}
+	})
+}
