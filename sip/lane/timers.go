@@ -13,6 +13,8 @@ const (
 	// the daemon wakes up a hundred times a second at most, however many calls
 	// there are.
 	Tick = 10 * time.Millisecond
+	// Coarse is the grain of [Timer.SetCoarse].
+	Coarse = time.Second
 	// late is when a timer that found its lane full tries again: late, not lost.
 	late = 50 * time.Millisecond
 	// wheels is how many locks all timers have.
@@ -40,11 +42,21 @@ type Timer struct {
 // Set makes the timer due once, as an event [Fired] in l, d from now, rounded
 // up to a [Tick]. What was set before is stale. On a closed lane it does
 // nothing.
-func (t *Timer) Set(l *Lane, d time.Duration) {
+func (t *Timer) Set(l *Lane, d time.Duration) { t.set(l, d, 1) }
+
+// SetCoarse is Set, up to a [Coarse] later: for what many lanes wait for and
+// nobody notices, such as the end of finished transactions. A thousand of them
+// then cost one wake-up.
+func (t *Timer) SetCoarse(l *Lane, d time.Duration) { t.set(l, d, int64(Coarse/Tick)) }
+
+// set makes the timer due at the next tick that is a multiple of grain.
+func (t *Timer) set(l *Lane, d time.Duration, grain int64) {
 	c := l.pool().clock
 	t.wheel = l.wheel
 	since := time.Since(c.epoch)
-	at, ok := l.wheel.set(t, l, int64(since/Tick), int64((since+max(d, 0)+Tick-1)/Tick))
+	tick := int64((since + max(d, 0) + Tick - 1) / Tick)
+	tick = (tick + grain - 1) / grain * grain
+	at, ok := l.wheel.set(t, l, int64(since/Tick), tick)
 	if ok && at < c.armed.Load() {
 		c.arm(at)
 	}

@@ -46,6 +46,7 @@ type branch struct {
 	client *transaction.Client
 	target ring.Target
 	final  *wire.Message // owned; a non-2xx final response that may go up
+	hungUp bool
 }
 
 // A ringTimer is one timer of the plan.
@@ -162,12 +163,28 @@ func (c *call) carryOut(effects []ring.Effect) {
 		c.effects = effects[:0]
 		c.busy = false
 		if len(c.pending) == 0 {
+			c.release()
 			return
 		}
 		ev := c.pending[0]
 		c.pending = append(c.pending[:0], c.pending[1:]...)
 		c.ring, effects = c.ring.Step(ev, c.effects)
 	}
+}
+
+// release lets go of the call when nothing is open any more. The transactions
+// linger for half a minute; they shall not keep all of it alive.
+func (c *call) release() {
+	if !c.ring.Done() {
+		return
+	}
+	rest := &late{c.x, c.srv}
+	for i := range c.branches {
+		if client := c.branches[i].client; client != nil {
+			client.SetUser(rest)
+		}
+	}
+	c.srv.User = nil
 }
 
 func (c *call) do(e ring.Effect) {
@@ -197,7 +214,13 @@ func (c *call) do(e ring.Effect) {
 		c.x.loc.Doubt(c.ringKey, b.target.Flow)
 	case ring.End:
 		c.end(e.Outcome)
-	case ring.HangUp, ring.Visit: // of anchored calls only
+	case ring.HangUp:
+		if c.res != nil {
+			b := &c.branches[e.Branch]
+			c.x.hangUp(c.set, b.client.Flow(), c.res, b.hungUp)
+			b.hungUp = true
+		}
+	case ring.Visit: // of anchored calls only
 		panic("proxy: effect of an anchored call")
 	default:
 		panic("proxy: unknown effect")

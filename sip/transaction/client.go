@@ -115,6 +115,13 @@ func (c *Client) ID() ID { return c.id }
 // Flow is where the request went.
 func (c *Client) Flow() location.Flow { return c.flow }
 
+// SetUser gives the transaction another user; one that is over has none.
+func (c *Client) SetUser(u User) {
+	if c.state != terminated {
+		c.user = u
+	}
+}
+
 // Move sends what is still to be sent, retransmissions and a CANCEL, down another
 // flow: the device reconnected.
 func (c *Client) Move(f location.Flow) { c.flow = f }
@@ -202,7 +209,7 @@ func (c *Client) final(m *wire.Message) {
 	if linger == 0 || !c.set.layer.linger() {
 		c.end()
 	} else {
-		c.timer.Set(c.set.lane, linger)
+		c.timer.SetCoarse(c.set.lane, linger)
 	}
 	if user != nil {
 		user.Response(c, m)

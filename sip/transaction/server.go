@@ -194,7 +194,7 @@ func (srv *Server) finish(status int, b []byte) {
 		srv.end()
 		return
 	}
-	srv.timer.Set(srv.set.lane, 64*T1) // Timers J and L
+	srv.timer.SetCoarse(srv.set.lane, 64*T1) // Timers J and L
 }
 
 // acked takes the ACK of a non-2xx final response.
@@ -208,7 +208,7 @@ func (srv *Server) acked() {
 		srv.end()
 		return
 	}
-	srv.timer.Set(srv.set.lane, T4) // Timer I
+	srv.timer.SetCoarse(srv.set.lane, T4) // Timer I
 }
 
 func (srv *Server) fired() {
