@@ -26,6 +26,9 @@ import (
 	"bellhop/config"
 	"bellhop/control"
 	"bellhop/feed"
+	"bellhop/routing/location"
+	"bellhop/sip"
+	"bellhop/sip/transport"
 	"bellhop/store/keyring"
 	"bellhop/store/sqlstore"
 )
@@ -48,6 +51,7 @@ type App struct {
 	metrics    *prometheus.Registry
 	keys       *keyring.Ring
 	store      *sqlstore.Store
+	sip        *sip.Server
 	feed       *feed.Stream
 	cert       *certificate
 	https      net.Listener
@@ -99,6 +103,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.openStore(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.openSIP(); err != nil {
+		return nil, err
+	}
 	if err := a.openAPI(ctx); err != nil {
 		return nil, err
 	}
@@ -118,6 +125,29 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.onStop("store", a.store.Close)
 	a.parts = append(a.parts, part{"store", a.store.Run})
+	return nil
+}
+
+// openSIP binds the SIP listeners.
+func (a *App) openSIP() error {
+	c := a.conf
+	var listeners []transport.Listener
+	for _, l := range c.SIP.Listeners {
+		listeners = append(listeners, transport.Listener{Bind: l.Bind, Advertise: l.Advertise, Transport: location.UDP})
+	}
+	var err error
+	a.sip, err = sip.New(sip.Options{
+		Listeners: listeners, Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache,
+		Calls: a.store.Calls, Location: a.store.Bindings, Node: uint8(c.Node.Number),
+		Limits: location.Limits{
+			Min: time.Duration(c.Timers.MinExpires), Max: time.Duration(c.Timers.MaxExpires), Default: time.Duration(c.Timers.MaxExpires),
+		},
+		Registerer: a.metrics, Logger: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	a.parts = append(a.parts, part{"sip", a.sip.Run})
 	return nil
 }
 
@@ -186,7 +216,7 @@ func tcpAddr(ln net.Listener) netip.AddrPort {
 }
 
 // SIPAddr is the address of the first SIP listener.
-func (a *App) SIPAddr() netip.AddrPort { return netip.AddrPort{} }
+func (a *App) SIPAddr() netip.AddrPort { return a.sip.Addrs()[0] }
 
 // Logger is the log of the daemon.
 func (a *App) Logger() *slog.Logger { return a.log }
@@ -224,7 +254,11 @@ func (a *App) listening() []string {
 	if a.cert == nil {
 		scheme = "http://"
 	}
-	out := []string{scheme + a.HTTPSAddr().String()}
+	var out []string
+	for _, at := range a.sip.Addrs() {
+		out = append(out, "sip:"+at.String()+";transport=udp")
+	}
+	out = append(out, scheme+a.HTTPSAddr().String())
 	if a.operations != nil {
 		out = append(out, "http://"+tcpAddr(a.operations).String())
 	}
