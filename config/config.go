@@ -41,6 +41,8 @@ type Node struct {
 type SIP struct {
 	Listeners   []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one. Default: 127.0.0.1:5060."`
 	Readers     int        `yaml:"readers" change:"restart" doc:"Sockets and reader threads of each UDP listener; 0: one a core."`
+	Digest      []string   `yaml:"digest" change:"restart" doc:"Algorithms that phones are offered, the preferred one first: SHA-256, MD5."`
+	MD5Only     []string   `yaml:"md5_only" change:"restart" doc:"Beginnings of User-Agent of phones that are offered MD5 alone, because they register nowhere when SHA-256 stands beside it."`
 	ReadBuffer  Size       `yaml:"read_buffer" change:"restart" doc:"Kernel receive buffer of each UDP socket."`
 	WriteBuffer Size       `yaml:"write_buffer" change:"restart" doc:"Kernel send buffer of each UDP socket."`
 }
@@ -127,6 +129,8 @@ func Default() *Config {
 	return &Config{
 		Node: Node{Name: "bellhop", Number: 1},
 		SIP: SIP{
+			Digest:      []string{"SHA-256", "MD5"},
+			MD5Only:     []string{"baresip v0.", "baresip v1."}, // with libre 1.1: any other algorithm is an error
 			ReadBuffer:  4 << 20,
 			WriteBuffer: 4 << 20,
 		},

@@ -130,6 +130,8 @@ func TestParseReportsEveryFault(t *testing.T) {
 		{"families differ", tls + "sip: {listeners: [{bind: '[::]:5060', advertise: '192.0.2.1:5060'}]}\n", []string{"2: sip.listeners[0].advertise: 192.0.2.1:5060 is of another"}},
 		{"one address twice", tls + "sip: {listeners: [{bind: '127.0.0.1:5060'}, {bind: '127.0.0.1:5060'}]}\n", []string{"2: sip.listeners[1].bind: 127.0.0.1:5060 is taken by sip.listeners[0]"}},
 		{"no listener", tls + "sip: {listeners: []}\n", []string{"2: sip.listeners: is empty"}},
+		{"an algorithm that is none", tls + "sip:\n  digest:\n  - SHA-256\n  - sha1\n", []string{"5: sip.digest[1]: \"sha1\" is neither"}},
+		{"no algorithm", tls + "sip: {digest: []}\n", []string{"2: sip.digest: is empty"}},
 		{"metrics on the API's port", tls + "metrics: {bind: '127.0.0.1:8443'}\n", []string{"2: metrics.bind: 127.0.0.1:8443 is taken"}},
 		{"plain beside a certificate", "https: {plain: true, cert: a}\n", []string{"1: https.plain: set beside"}},
 		{"too deep", tls + strings.Repeat("[\n", 30), []string{"22: : over 20 brackets open"}},

@@ -38,7 +38,7 @@ func walk(v reflect.Value, path, change string, visit func(Key, reflect.Value)) 
 		}
 		k.Default = show(field)
 		visit(k, field)
-		if field.Kind() == reflect.Slice {
+		if field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Struct {
 			elem := reflect.New(field.Type().Elem()).Elem()
 			if l, ok := reflect.TypeAssert[*Listener](elem.Addr()); ok {
 				*l = DefaultListener()
@@ -53,6 +53,8 @@ func show(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case slog.Level:
 		return strings.ToLower(x.String())
+	case []string:
+		return strings.Join(x, ", ")
 	case bool:
 		return strconv.FormatBool(x)
 	default:

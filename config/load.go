@@ -149,6 +149,14 @@ func (s SIP) validate(fault func(path, format string, args ...any)) {
 			fault(path+".advertise", "%s is of another address family than bind %s", l.Advertise, l.Bind)
 		}
 	}
+	if len(s.Digest) == 0 {
+		fault("sip.digest", "is empty; nobody could register")
+	}
+	for i, alg := range s.Digest {
+		if alg != "MD5" && alg != "SHA-256" {
+			fault(fmt.Sprintf("sip.digest[%d]", i), "%q is neither SHA-256 nor MD5", alg)
+		}
+	}
 	if s.Readers < 0 || s.Readers > 64 {
 		fault("sip.readers", "%d is not between 0 and 64", s.Readers)
 	}

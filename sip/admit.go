@@ -225,8 +225,29 @@ func (s *Server) challenge(p *transport.Packet, home *directory.Tenant, stale bo
 		status = 401
 	}
 	var room [1024]byte
-	lines := s.auth.AppendChallenge(room[:0], home.Realm, status == 407, stale, p.Flow, home.Name, now)
+	challenge := s.auth.AppendChallenge
+	if s.md5Only(&p.Msg) {
+		challenge = s.auth.AppendMD5Challenge
+	}
+	lines := challenge(room[:0], home.Realm, status == 407, stale, p.Flow, home.Name, now)
 	s.stateless(p, status, "", lines)
+}
+
+// md5Only reports whether a phone says that it is one of those that register
+// nowhere when SHA-256 is offered. Who lies about it gains nothing: who can do
+// that can leave the better challenge out as well.
+func (s *Server) md5Only(m *wire.Message) bool {
+	v, ok := m.Get(wire.UserAgent)
+	if !ok {
+		return false
+	}
+	agent := v.Bytes()
+	for _, prefix := range s.old {
+		if len(agent) >= len(prefix) && string(agent[:len(prefix)]) == prefix {
+			return true
+		}
+	}
+	return false
 }
 
 // maxGain is how much larger an answer to a stranger may be than what it sent:

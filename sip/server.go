@@ -37,6 +37,7 @@ type Options struct {
 	Location    Location
 	Node        uint8           // number of this node in tokens
 	Digest      []string        // algorithms offered, the preferred one first; nil: SHA-256, MD5
+	MD5Only     []string        // how User-Agent begins of phones that give up when SHA-256 is offered beside MD5
 	Limits      location.Limits // of bindings
 	Registerer  prometheus.Registerer
 	Logger      *slog.Logger // nil: discard
@@ -67,6 +68,7 @@ type Server struct {
 	registrar *registrar.Registrar
 	proxy     *proxy.Proxy
 	tenants   Tenants
+	old       []string // Options.MD5Only
 	log       *slog.Logger
 	metrics   metrics
 	loads     chan func(context.Context)
@@ -78,7 +80,7 @@ func New(o Options) (_ *Server, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		tenants: o.Tenants, log: o.Logger,
+		tenants: o.Tenants, old: o.MD5Only, log: o.Logger,
 		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
 	}
 	s.pool = lane.NewPool(lane.PoolOptions{Logger: o.Logger, Registerer: o.Registerer})

@@ -391,13 +391,28 @@ func (a *Authenticator) Line(value []byte, device *directory.Credential, domain 
 // from the source of flow. They depend on nothing that the request said, and
 // have the same size for everybody in the realm.
 func (a *Authenticator) AppendChallenge(dst []byte, realm string, proxy, stale bool, flow location.Flow, domain string, now time.Time) []byte {
+	return a.appendChallenge(dst, a.algorithms, realm, proxy, stale, flow, domain, now)
+}
+
+// AppendMD5Challenge is [Authenticator.AppendChallenge] with MD5 alone, where
+// that is offered at all: for phones that give up over an algorithm they do not
+// know, although RFC 7616 §3.7 has them pass over it.
+func (a *Authenticator) AppendMD5Challenge(dst []byte, realm string, proxy, stale bool, flow location.Flow, domain string, now time.Time) []byte {
+	algorithms := a.algorithms
+	if i := slices.Index(algorithms, "MD5"); i >= 0 {
+		algorithms = algorithms[i : i+1]
+	}
+	return a.appendChallenge(dst, algorithms, realm, proxy, stale, flow, domain, now)
+}
+
+func (a *Authenticator) appendChallenge(dst []byte, algorithms []string, realm string, proxy, stale bool, flow location.Flow, domain string, now time.Time) []byte {
 	var room [nonceText]byte
 	nonce := a.nonces.append(room[:0], domain, flow, now)
 	name := "WWW-Authenticate: Digest realm="
 	if proxy {
 		name = "Proxy-Authenticate: Digest realm="
 	}
-	for _, alg := range a.algorithms {
+	for _, alg := range algorithms {
 		dst = append(dst, name...)
 		dst = wire.AppendQuoted(dst, realm)
 		dst = append(dst, `,qop="auth",algorithm=`...)

@@ -626,3 +626,12 @@ func BenchmarkChallenge(b *testing.B) {
 		a.AppendChallenge(room[:0], realm, false, false, desk, dom, now)
 	}
 }
+
+func TestAppendMD5Challenge(t *testing.T) {
+	t.Parallel()
+	a := newAuth(t, nil)
+	got := string(a.AppendMD5Challenge(nil, realm, true, false, desk, dom, time.Now()))
+	if strings.Count(got, "Proxy-Authenticate: Digest") != 1 || !strings.Contains(got, "algorithm=MD5,") {
+		t.Errorf("challenge for old phones = %q", got)
+	}
+}
