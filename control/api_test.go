@@ -45,6 +45,7 @@ func newAPI(t *testing.T) *api {
 	if err != nil {
 		t.Fatal(err)
 	}
+	control.CheapHashes(srv)
 	a.srv = srv
 	a.http = httptest.NewTLSServer(srv.Handler())
 	t.Cleanup(a.http.Close)

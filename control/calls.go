@@ -125,10 +125,16 @@ func (s *Server) liveCalls(q *request) (reply, error) {
 		}
 	}
 	slices.SortFunc(out.Items, func(a, b callView) int { return strings.Compare(b.ID, a.ID) })
-	if limit, _, err := page(q); err != nil {
+	limit, cursor, err := page(q)
+	if err != nil {
 		return reply{}, err
-	} else if len(out.Items) > limit {
+	}
+	if cursor != "" {
+		out.Items = slices.DeleteFunc(out.Items, func(v callView) bool { return v.ID >= cursor })
+	}
+	if len(out.Items) > limit {
 		out.Items = out.Items[:limit]
+		out.Next = out.Items[limit-1].ID
 	}
 	return reply{body: out}, nil
 }
@@ -307,7 +313,7 @@ func callEndpoints() []endpoint {
 	}{{domain, "", domainAdmin}, {"/v1/me", "my-", person}} {
 		es = append(es,
 			endpoint{method: http.MethodGet, path: at.base + "/registrations", id: "list-" + at.id + "registrations", summary: "Where devices are", access: at.access, query: number, out: typeOf[list[feed.Registration]](), handle: (*Server).registrations},
-			endpoint{method: http.MethodGet, path: at.base + "/calls", id: "list-" + at.id + "calls", summary: "Live calls", access: at.access, query: pageParams()[:1], out: typeOf[list[callView]](), handle: (*Server).liveCalls},
+			endpoint{method: http.MethodGet, path: at.base + "/calls", id: "list-" + at.id + "calls", summary: "Live calls", access: at.access, query: pageParams(), out: typeOf[list[callView]](), handle: (*Server).liveCalls},
 			endpoint{method: http.MethodGet, path: at.base + "/calls/{id}", id: "get-" + at.id + "call", summary: "A call, live or ended", access: at.access, out: typeOf[callDetail](), handle: (*Server).oneCall},
 			endpoint{method: http.MethodGet, path: at.base + "/calls/{id}/story", id: "get-" + at.id + "story", summary: "How a call came to be what it was, in words", access: at.access, out: typeOf[story](), handle: (*Server).callStory},
 			endpoint{method: http.MethodGet, path: at.base + "/records", id: "list-" + at.id + "records", summary: "Ended calls with their stories", access: at.access, query: records, out: typeOf[list[callDetail]](), handle: (*Server).records},

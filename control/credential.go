@@ -30,29 +30,29 @@ type credentialView struct {
 }
 
 // device reads the device a request is about, for an administrator.
-func (s *Server) device(q *request) (directory.Ref, directory.Document, error) {
+func (s *Server) device(q *request) (directory.Ref, error) {
 	ref := directory.Ref{Domain: strings.ToLower(q.path("domain")), Kind: directory.KindDevice, Name: q.path("device")}
 	if !plainName(ref.Name) {
-		return ref, directory.Document{}, notFound()
+		return ref, notFound()
 	}
-	doc, m, err := s.current(q.ctx(), ref)
+	_, m, err := s.current(q.ctx(), ref)
 	if err != nil {
-		return ref, doc, err
+		return ref, err
 	}
 	if m == nil {
-		return ref, doc, notFound()
+		return ref, notFound()
 	}
 	if !q.who.admin(ref.Domain) {
 		if owner, _ := m["user"].(string); owner == "" || owner != q.who.user {
-			return ref, doc, notFound()
+			return ref, notFound()
 		}
-		return ref, doc, forbidden("only an administrator handles credentials")
+		return ref, forbidden("only an administrator handles credentials")
 	}
-	return ref, doc, nil
+	return ref, nil
 }
 
 func (s *Server) getCredential(q *request) (reply, error) {
-	ref, _, err := s.device(q)
+	ref, err := s.device(q)
 	if err != nil {
 		return reply{}, err
 	}
@@ -75,7 +75,7 @@ func (s *Server) getCredential(q *request) (reply, error) {
 // newCredential makes or rotates the secret of a device: 128 random bits, shown
 // once and stored sealed.
 func (s *Server) newCredential(q *request) (reply, error) {
-	ref, _, err := s.device(q)
+	ref, err := s.device(q)
 	if err != nil {
 		return reply{}, err
 	}
@@ -98,7 +98,7 @@ func (s *Server) newCredential(q *request) (reply, error) {
 }
 
 func (s *Server) removeCredential(q *request) (reply, error) {
-	ref, _, err := s.device(q)
+	ref, err := s.device(q)
 	if err != nil {
 		return reply{}, err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -67,6 +68,9 @@ type reply struct {
 	body   any
 	etag   string
 	header http.Header
+	// computed says that the body has more in it than what the entity tag is of:
+	// it is always sent.
+	computed bool
 }
 
 // peerAddr is the address of the client. Forwarded fields mean nothing here: a
@@ -174,9 +178,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, e endpoint, rep reply) {
 	h := w.Header()
-	for k, v := range rep.header {
-		h[k] = v
-	}
+	maps.Copy(h, rep.header)
 	if rep.etag != "" {
 		h.Set("ETag", `"`+rep.etag+`"`)
 	}
@@ -184,7 +186,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, e endpoint, rep 
 	if status == 0 {
 		status = e.success()
 	}
-	if rep.etag != "" && r.Method == http.MethodGet && noneMatch(r, rep.etag) {
+	if rep.etag != "" && !rep.computed && r.Method == http.MethodGet && noneMatch(r, rep.etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}

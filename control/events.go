@@ -57,13 +57,17 @@ func (s *Server) events(q *request) (reply, error) {
 	q.w.WriteHeader(http.StatusOK)
 	ctx, cancel := context.WithTimeout(q.ctx(), streamLife)
 	defer cancel()
+	q.http = q.http.WithContext(ctx)
 	st := &stream{w: q.w, rc: http.NewResponseController(q.w), hub: s.hub, scope: scope}
+	if err := st.rc.SetReadDeadline(time.Time{}); err != nil { // nothing more is read
+		return reply{}, ignoreGone(err)
+	}
 	st.start(q.http.Header.Get("Last-Event-ID"), s.metrics.lost.Inc)
-	return reply{}, ignoreGone(s.follow(ctx, q, st))
+	return reply{}, ignoreGone(s.follow(q, st))
 }
 
 // follow writes events until the client, the session or the daemon ends.
-func (s *Server) follow(ctx context.Context, q *request, st *stream) error {
+func (s *Server) follow(q *request, st *stream) error {
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for {
@@ -81,7 +85,7 @@ func (s *Server) follow(ctx context.Context, q *request, st *stream) error {
 			st.text(": alive\n\n")
 		case <-s.stopping:
 			return nil
-		case <-ctx.Done():
+		case <-q.ctx().Done():
 			return nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func (a *api) stream(who, query string, header ...string) *stream {
 		a.t.Fatal(err)
 	}
 	a.t.Cleanup(func() { _ = res.Body.Close() })
-	if ct := res.Header.Get("Content-Type"); res.StatusCode != 200 || ct != "text/event-stream" {
+	if ct := res.Header.Get("Content-Type"); res.StatusCode != http.StatusOK || ct != "text/event-stream" {
 		a.t.Fatalf("stream = %d %s", res.StatusCode, ct)
 	}
 	s := &stream{t: a.t, res: res, in: bufio.NewScanner(res.Body), stop: cancel}
@@ -207,4 +208,20 @@ func TestEventsEndWithTheSessionAndTheDaemon(t *testing.T) {
 	a.want(a.do("", "GET", "/v1/events", ""), 401, "")
 	a.want(a.do("ana", "DELETE", "/v1/session", ""), 204, "")
 	a.want(a.do("ana", "GET", "/v1/events", ""), 401, "")
+}
+
+func TestStreamsOutliveTheTimeoutsOfRequests(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	srv := httptest.NewUnstartedServer(a.srv.Handler())
+	srv.Config.ReadTimeout, srv.Config.WriteTimeout = time.Second, time.Second
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	a.http = srv
+	s := a.stream("root", "?kinds=registration")
+	<-time.After(1300 * time.Millisecond) // past both
+	a.store.stream.Publish(feed.RegistrationChanged{Device: "late"})
+	if ev := s.next(); !strings.Contains(ev.data, "late") {
+		t.Errorf("event = %+v", ev)
+	}
 }

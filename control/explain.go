@@ -58,7 +58,7 @@ func (s *Server) explain(q *request) (reply, error) {
 	in.Domain = directory.Host(in.Domain)
 	var faults []directory.Fault
 	for _, f := range []struct{ name, value string }{{"domain", in.Domain}, {"caller", in.Caller}, {"called", in.Called}} {
-		if !plainName(f.value) {
+		if f.value == "" || len(f.value) > 256 {
 			faults = append(faults, fault(f.name, directory.RuleMissing, "must be set"))
 		}
 	}
@@ -138,7 +138,7 @@ func settingRef(domain, path string) (directory.Ref, bool) {
 	if len(parts) < 2 || !plainName(parts[1]) {
 		return directory.Ref{}, false
 	}
-	kind := directory.Kind("")
+	var kind directory.Kind
 	switch parts[0] + "/" + strings.Join(parts[2:], "/") {
 	case "numbers/":
 		kind = directory.KindNumber
@@ -233,11 +233,11 @@ func (a *assumed) load(need routing.Need, w *routing.World) error {
 	if need.Kind != routing.NeedNumber || len(a.changed) == 0 {
 		return a.s.opts.World.Load(a.q.ctx(), need, w)
 	}
-	real := routing.NewWorld(w.Now)
-	if err := a.s.opts.World.Load(a.q.ctx(), need, real); err != nil {
+	whole := routing.NewWorld(w.Now)
+	if err := a.s.opts.World.Load(a.q.ctx(), need, whole); err != nil {
 		return err
 	}
-	line := real.Number(need.Domain, need.Key)
+	line := whole.Number(need.Domain, need.Key)
 	name := need.Key
 	if line != nil {
 		name, a.devices = line.Number, line.Devices

@@ -1,37 +1,16 @@
 package control
 
 import (
-	"log/slog"
 	"net/http"
 	"time"
 )
 
-// Limits of a connection. They keep a slow or silent client from holding one;
-// an event stream lifts the write timeout for itself.
+// Limits of a request. They keep a slow or silent client from holding one,
+// whatever server the handler runs in; an event stream lifts them for itself.
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
+	readTimeout  = 15 * time.Second
+	writeTimeout = 30 * time.Second
 )
-
-// NewHTTPServer returns a server for a handler of this package, with timeouts
-// and limits set. The caller listens, serves and shuts it down.
-func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-}
 
 // apiPolicy is the CSP of everything but the page of the docs: answers are data
 // and load nothing.
@@ -56,6 +35,10 @@ func harden(next http.Handler) http.Handler {
 		if r.TLS != nil {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
+		rc, now := http.NewResponseController(w), time.Now()
+		_ = rc.SetReadDeadline(now.Add(readTimeout)) // a recorder of tests has none
+		_ = rc.SetWriteDeadline(now.Add(writeTimeout))
 		inner.ServeHTTP(w, r)
+		_ = rc.SetWriteDeadline(time.Time{}) // the next request may be somebody else's
 	})
 }

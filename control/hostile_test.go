@@ -98,14 +98,6 @@ func TestStoreAway(t *testing.T) {
 	a.want(a.do("", "GET", "/healthz", ""), 200, "")
 }
 
-func TestSlowHeadersAreCutOff(t *testing.T) {
-	t.Parallel()
-	srv := control.NewHTTPServer(http.NotFoundHandler(), nil)
-	if srv.ReadHeaderTimeout <= 0 || srv.ReadTimeout <= 0 || srv.WriteTimeout <= 0 || srv.IdleTimeout <= 0 || srv.MaxHeaderBytes > 64<<10 {
-		t.Errorf("a limit is missing: %+v", srv)
-	}
-}
-
 func TestPanicEndsOneRequest(t *testing.T) {
 	t.Parallel()
 	a := newAPI(t)
@@ -222,4 +214,29 @@ func FuzzCheckJSON(f *testing.F) {
 			t.Errorf("CheckJSON passes %q", b)
 		}
 	})
+}
+
+func TestPasswordHashes(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	hash := control.HashPassword(password)
+	if !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("hash = %s", hash)
+	}
+	for _, c := range []struct {
+		name, hash, password string
+		want                 bool
+	}{
+		{"the password", hash, password, true},
+		{"another", hash, password + "x", false},
+		{"no password", hash, "", false},
+		{"no hash", "", "", false},
+		{"a hash that would take all memory", strings.Replace(hash, "m=19456", "m=99999999", 1), password, false},
+		{"a hash that would take all day", strings.Replace(hash, "t=2", "t=4000000000", 1), password, false},
+		{"a broken hash", hash[:len(hash)-3], password, false},
+	} {
+		if got, err := control.Verify(a.srv, t.Context(), c.hash, c.password); got != c.want || err != nil {
+			t.Errorf("%s: verified %t, %v", c.name, got, err)
+		}
+	}
 }

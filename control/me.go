@@ -47,7 +47,7 @@ func (s *Server) me(q *request) (reply, error) {
 	if out.Devices, err = s.owned(q, directory.KindDevice); err != nil {
 		return reply{}, err
 	}
-	return reply{body: out, etag: doc.Version.String()}, nil
+	return reply{body: out, etag: doc.Version.String(), computed: true}, nil
 }
 
 // patchMe changes what is the user's own to change, through the same write as

@@ -63,7 +63,7 @@ func TestNode(t *testing.T) {
 	}
 	a.want(a.do("root", "PUT", "/v1/node/log", `{"level":"loud"}`), 422, "log.level")
 	a.want(a.do("root", "PUT", "/v1/node/log", `{"level":"info","until":"2020-01-01T00:00:00Z"}`), 422, "log.until")
-	a.want(a.do("root", "PUT", "/v1/node/log", `{"levle":"info"}`), 422, "body.field")
+	a.want(a.do("root", "PUT", "/v1/node/log", `{"depth":"info"}`), 422, "body.field")
 }
 
 func TestMetrics(t *testing.T) {

@@ -231,7 +231,7 @@ func (a access) admit(e endpoint, q *request) error {
 	if q.who.role == directory.RoleSystemAdmin {
 		return nil
 	}
-	if domain := q.path("domain"); domain != "" && domain != q.who.domain {
+	if domain := strings.ToLower(q.path("domain")); domain != "" && domain != q.who.domain {
 		return notFound()
 	}
 	switch a {

@@ -69,6 +69,10 @@ func problemOf(err error) *Problem {
 		return problem(http.StatusPreconditionFailed, "version.changed", "somebody else changed it first: read it again")
 	case errors.Is(err, directory.ErrExists):
 		return problem(http.StatusPreconditionFailed, "version.exists", "it exists already")
+	case errors.Is(err, errBusy):
+		p := problem(http.StatusServiceUnavailable, "session.busy", "too many passwords at once")
+		p.retry = time.Second
+		return p
 	case errors.Is(err, context.DeadlineExceeded):
 		p := problem(http.StatusServiceUnavailable, "store.slow", "the store did not answer in time")
 		p.retry = time.Second

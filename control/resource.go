@@ -181,7 +181,7 @@ func (s *Server) show(q *request, rs *resource, doc directory.Document, m map[st
 			return reply{}, err
 		}
 	}
-	return reply{body: m, etag: doc.Version.String()}, nil
+	return reply{body: m, etag: doc.Version.String(), computed: rs.decorate != nil}, nil
 }
 
 func (rs *resource) put(s *Server, q *request) (reply, error) {
@@ -374,10 +374,10 @@ func (rs *resource) all(s *Server, q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	domain := strings.ToLower(q.path("domain"))
-	if rs.mine {
-		domain = q.who.domain
+	if rs.kind == directory.KindDomain && q.who.role != directory.RoleSystemAdmin {
+		return s.ownDomain(q)
 	}
+	domain := strings.ToLower(q.path("domain"))
 	docs, next, err := s.opts.Documents.List(q.ctx(), domain, rs.kind, directory.Query{Limit: limit, Cursor: cursor, Q: q.query("q")})
 	if err != nil {
 		return reply{}, err
@@ -388,11 +388,22 @@ func (rs *resource) all(s *Server, q *request) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		if rs.kind == directory.KindDomain && !q.who.admin(d.Name) {
-			continue
-		}
 		m[rs.singular] = d.Name
 		m["etag"] = d.Version.String()
+		out.Items = append(out.Items, m)
+	}
+	return reply{body: out}, nil
+}
+
+// ownDomain lists the one domain that somebody who is no system-admin is of.
+func (s *Server) ownDomain(q *request) (reply, error) {
+	doc, m, err := s.current(q.ctx(), directory.Ref{Kind: directory.KindDomain, Name: q.who.domain})
+	if err != nil {
+		return reply{}, err
+	}
+	out := list[map[string]any]{Items: []map[string]any{}}
+	if m != nil {
+		m["domain"], m["etag"] = doc.Name, doc.Version.String()
 		out.Items = append(out.Items, m)
 	}
 	return reply{body: out}, nil

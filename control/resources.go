@@ -32,7 +32,7 @@ func resources() []*resource {
 	rs := []*resource{
 		{
 			kind: directory.KindDomain, path: domain, list: "/v1/domains", param: "domain", singular: "domain", doc: docType(directory.KindDomain),
-			memberReads: true, systemOnly: true, before: (*Server).beforeDomain,
+			memberReads: true, systemOnly: true, before: (*Server).beforeDomain, after: (*Server).afterDomain,
 		},
 		{kind: directory.KindSite, path: domain + "/sites/{site}", list: domain + "/sites", param: "site", singular: "site", doc: docType(directory.KindSite)},
 		{
@@ -165,6 +165,24 @@ func (s *Server) beforeDomain(q *request, w *pending) error {
 	}
 	if v, given := w.body["aliases"]; (given || !w.patch) && !equalJSON(v, w.old["aliases"]) {
 		return forbidden("only a system-admin changes aliases")
+	}
+	return nil
+}
+
+// afterDomain revokes the tokens of a domain that is gone: one made anew under
+// its name is another.
+func (s *Server) afterDomain(q *request, w *pending) error {
+	if w.input != nil {
+		return nil
+	}
+	tokens, err := s.opts.Tokens.Tokens(q.ctx(), w.ref.Name)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if err := s.opts.Tokens.DeleteToken(q.ctx(), t.Hash); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -71,7 +71,7 @@ func New(opts Options) (*Server, error) {
 	if n := len(opts.AdminToken); n > 0 && n < minAdminToken {
 		return nil, fmt.Errorf("control: the admin token has %d characters, %d are the least", n, minAdminToken)
 	}
-	s := &Server{opts: opts, log: opts.Logger, hasher: newHasher(), brake: newBrake(), hub: newHub(opts.Feed, hubRing), stopping: make(chan struct{})}
+	s := &Server{opts: opts, log: opts.Logger, hasher: newHasher(fullCost()), brake: newBrake(), hub: newHub(opts.Feed, hubRing), stopping: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -101,11 +101,6 @@ func (s *Server) checkSignIn(ctx context.Context, in signInRequest) (*principal,
 		password, secret.Hash = "", ""
 	}
 	ok, err := s.hasher.verify(ctx, secret.Hash, password)
-	if errors.Is(err, errBusy) {
-		p := problem(http.StatusServiceUnavailable, "session.busy", "too many sign-ins at once")
-		p.retry = time.Second
-		return nil, secret, doc, p
-	}
 	if err != nil {
 		return nil, secret, doc, err
 	}

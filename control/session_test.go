@@ -265,6 +265,12 @@ func TestTokens(t *testing.T) {
 	if strings.Contains(list.body, "bht_") || strings.Contains(list.body, "hash") || !strings.Contains(list.body, `"last_used"`) {
 		t.Errorf("tokens = %s", list.body)
 	}
+	a.want(a.do("root", "PUT", "/v1/domains/gone.test", `{"region":"DE"}`), 201, "")
+	orphan := a.want(a.do("root", "POST", "/v1/tokens", `{"name":"x","role":"domain-admin","domain":"gone.test"}`), 201, "").json(t)
+	a.token["orphan"], _ = orphan["token"].(string)
+	a.want(a.do("orphan", "GET", "/v1/domains/gone.test", ""), 200, "")
+	a.want(a.do("root", "DELETE", "/v1/domains/gone.test", ""), 204, "")
+	a.want(a.do("orphan", "GET", "/v1/domains", ""), 401, "")
 	a.want(a.do("zoe", "DELETE", "/v1/tokens/ci", ""), 404, "")
 	a.want(a.do("ada", "DELETE", "/v1/tokens/ci", ""), 204, "")
 	a.want(a.do("ci", "GET", test+"/users/ana", ""), 401, "")

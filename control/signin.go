@@ -32,17 +32,24 @@ var errBusy = errors.New("control: too many sign-ins at once")
 // A hasher makes and checks password hashes, at most one per processor at a
 // time (trust.md §2): sign-ins never take the processors away from calls.
 type hasher struct {
+	cost  cost
 	slots chan struct{}
 	queue chan struct{} // who runs or waits
 	dummy string        // checked for users that do not exist
 }
 
-func newHasher() *hasher {
+func newHasher(c cost) *hasher {
 	n := runtime.GOMAXPROCS(0)
-	h := &hasher{slots: make(chan struct{}, n), queue: make(chan struct{}, 16*n)}
-	h.dummy = encodeHash(make([]byte, saltLen), make([]byte, argonLen))
-	return h
+	return &hasher{
+		cost: c, slots: make(chan struct{}, n), queue: make(chan struct{}, 16*n),
+		dummy: c.encode(make([]byte, saltLen), make([]byte, argonLen)),
+	}
 }
+
+// A cost is what a new hash takes.
+type cost struct{ time, memory uint32 } // passes, KiB
+
+func fullCost() cost { return cost{argonTime, argonMemory} }
 
 // acquire waits for a processor; the caller releases it.
 func (h *hasher) acquire(ctx context.Context) error {
@@ -68,16 +75,18 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer h.release()
-	return HashPassword(password), nil
+	return h.cost.hash(password), nil
 }
 
 // HashPassword returns the encoded hash of password under a new salt, for who
 // provisions users without the API. It takes a processor for a while; the API
 // itself never does that more than once per processor at a time.
-func HashPassword(password string) string {
+func HashPassword(password string) string { return fullCost().hash(password) }
+
+func (c cost) hash(password string) string {
 	salt := make([]byte, saltLen)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
-	return encodeHash(salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, 1, argonLen))
+	return c.encode(salt, argon2.IDKey([]byte(password), salt, c.time, c.memory, 1, argonLen))
 }
 
 // verify reports whether password made encoded. An empty or unreadable hash
@@ -95,12 +104,12 @@ func (h *hasher) verify(ctx context.Context, encoded, password string) (bool, er
 	return subtle.ConstantTimeCompare(got, sum) == 1 && known, nil
 }
 
-func encodeHash(salt, sum []byte) string {
+func (c cost) encode(salt, sum []byte) string {
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, argonMemory, argonTime, b64.EncodeToString(salt), b64.EncodeToString(sum))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=1$%s$%s", argon2.Version, c.memory, c.time, b64.EncodeToString(salt), b64.EncodeToString(sum))
 }
 
-// decodeHash reads what encodeHash wrote, also with other parameters, within
+// decodeHash reads what [cost.encode] wrote, also with other parameters, within
 // bounds: a hash in a store must not make us take all memory.
 func decodeHash(s string) (salt, sum []byte, t, m uint32, ok bool) {
 	parts := strings.Split(s, "$")

@@ -27,6 +27,7 @@ func TestOnTheStore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	control.CheapHashes(srv)
 	ctx, stop := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = st.Run(ctx) })
