@@ -39,6 +39,7 @@ type Options struct {
 	Digest      []string        // algorithms offered, the preferred one first; nil: SHA-256, MD5
 	MD5Only     []string        // how User-Agent begins of phones that give up when SHA-256 is offered beside MD5
 	Limits      location.Limits // of bindings
+	MaxLanes    int             // calls and other exchanges with state at one time; 0: that of package lane
 	Registerer  prometheus.Registerer
 	Logger      *slog.Logger // nil: discard
 }
@@ -83,7 +84,7 @@ func New(o Options) (_ *Server, err error) {
 		tenants: o.Tenants, old: o.MD5Only, log: o.Logger,
 		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
 	}
-	s.pool = lane.NewPool(lane.PoolOptions{Logger: o.Logger, Registerer: o.Registerer})
+	s.pool = lane.NewPool(lane.PoolOptions{MaxLanes: o.MaxLanes, Logger: o.Logger, Registerer: o.Registerer})
 	s.table = lane.NewTable(s.pool, s.step)
 	if s.tags, err = auth.NewTags(o.Keys); err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
