@@ -28,7 +28,7 @@ type Config struct {
 	Limits       Limits       `yaml:"limits"`
 	Registration Registration `yaml:"registration"`
 	Log          Log          `yaml:"log"`
-	DrainTimeout Duration     `yaml:"drain_timeout" change:"reload" doc:"How long a stop waits for calls that need this process. Proxied calls live on without it."`
+	DrainTimeout Duration     `yaml:"drain_timeout" change:"reload" doc:"How long a stop waits for calls that need this process. answered proxied calls live on without it."`
 }
 
 // Node names this node among those that share a store.
@@ -83,7 +83,7 @@ type Limits struct {
 // Registration bounds what the registrar grants (RFC 3261 §10.3).
 type Registration struct {
 	MinExpires Duration `yaml:"min_expires" change:"restart" doc:"A registration for less gets 423."`
-	MaxExpires Duration `yaml:"max_expires" change:"restart" doc:"A registration for more, or for no time of its own, is granted this."`
+	MaxExpires Duration `yaml:"max_expires" change:"restart" doc:"A registration for more is granted this; one that names no time, at most 1h."`
 	Contacts   int      `yaml:"contacts" change:"restart" doc:"Contacts of one number at most."`
 	Instances  int      `yaml:"instances" change:"restart" doc:"Instances of one device at most: the same credential in several phones."`
 }

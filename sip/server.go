@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -73,6 +74,7 @@ type Server struct {
 	log       *slog.Logger
 	metrics   metrics
 	loads     chan func(context.Context)
+	draining  atomic.Bool
 }
 
 // New binds the listeners and builds everything; what can fail fails here.
@@ -218,7 +220,7 @@ func (s *Server) fresh(p *transport.Packet) {
 	default:
 	}
 	a, ok := s.admit(p)
-	if !ok {
+	if !ok || s.refused(p) {
 		return
 	}
 	for {

@@ -141,7 +141,7 @@ func (a *App) openSIP() error {
 		Calls: a.store.Calls, Location: a.store.Bindings, Node: uint8(c.Node.Number),
 		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only, MaxLanes: c.Limits.Calls,
 		Limits: location.Limits{
-			Min: time.Duration(c.Registration.MinExpires), Max: time.Duration(c.Registration.MaxExpires), Default: time.Duration(c.Registration.MaxExpires),
+			Min: time.Duration(c.Registration.MinExpires), Max: time.Duration(c.Registration.MaxExpires), Default: min(time.Hour, time.Duration(c.Registration.MaxExpires)),
 			Contacts: c.Registration.Contacts, Instances: c.Registration.Instances,
 		},
 		Registerer: a.metrics, Logger: a.log,
