@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"bellhop/cmd/internal/app"
 	"bellhop/config"
@@ -25,6 +26,8 @@ type demoCmd struct {
 	Redis    string         `placeholder:"URL" help:"Shared copies in Redis (not built yet)."`
 	Password string         `placeholder:"PW" help:"Password of every device and of every user's sign-in, instead of generated ones."`
 	Trunk    string         `placeholder:"HOST:PORT" help:"Trunk for numbers that begin with + (not built yet)."`
+	Digest   []string       `placeholder:"ALG" enum:"SHA-256,MD5,sha-256,md5" help:"Algorithms that phones are offered, the preferred one first (SHA-256,MD5); MD5 alone for tools that know no other."`
+	Users    int            `placeholder:"N" help:"So many people more, with the numbers from 10001 and a desk phone each, who cannot sign in: for load tests."`
 	Expose   bool           `help:"Listen beyond loopback: generates secrets, ignores --password and --trunk."`
 }
 
@@ -42,6 +45,12 @@ const demoFile = "demo.json"
 // demoDomain is the domain of the demo.
 const demoDomain = "bellhop.test"
 
+// The numbers of the people that --users adds.
+const (
+	firstExtra = 10_001
+	maxExtra   = 50_000
+)
+
 // A demoInfo is what a demo prints.
 type demoInfo struct {
 	SIP        string         `json:"sip"`
@@ -54,6 +63,9 @@ type demoInfo struct {
 
 // Run runs the demo until it is told to stop.
 func (c demoCmd) Run(ctx context.Context, std stdio) error {
+	if c.Users < 0 || c.Users > maxExtra {
+		return fmt.Errorf("--users %d: between 0 and %d", c.Users, maxExtra)
+	}
 	c.warn(std)
 	if err := c.addresses(); err != nil {
 		return err
@@ -162,6 +174,12 @@ func (c *demoCmd) config(cert, key string) (*config.Config, error) {
 	l.Bind, l.Advertise = c.SIP, c.advertised(c.SIP)
 	conf.Node.Name = "demo"
 	conf.SIP.Listeners = []config.Listener{l}
+	if len(c.Digest) > 0 {
+		conf.SIP.Digest = nil
+		for _, alg := range c.Digest {
+			conf.SIP.Digest = append(conf.SIP.Digest, strings.ToUpper(alg))
+		}
+	}
 	conf.HTTPS = config.HTTPS{Bind: c.HTTPS, Cert: cert, Key: key}
 	conf.Metrics.Bind = c.Metrics
 	conf.Store.Dir = filepath.Join(c.Dir, "store")
@@ -253,6 +271,13 @@ func (c *demoCmd) secrets() (*demoInfo, error) {
 			u.Devices = append(u.Devices, app.DemoDevice{Name: d, Password: password(d)})
 		}
 		info.Users = append(info.Users, u)
+	}
+	for i := range c.Users {
+		number := fmt.Sprint(firstExtra + i)
+		desk := "desk-" + number
+		info.Users = append(info.Users, app.DemoUser{
+			User: "user-" + number, Number: number, Devices: []app.DemoDevice{{Name: desk, Password: password(desk)}},
+		})
 	}
 	return info, nil
 }

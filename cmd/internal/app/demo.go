@@ -24,7 +24,7 @@ type Demo struct {
 type DemoUser struct {
 	User     string       `json:"user"`
 	Number   string       `json:"number"`
-	Password string       `json:"password"` // of the sign-in
+	Password string       `json:"password"` // of the sign-in; "": no sign-in
 	Devices  []DemoDevice `json:"devices"`
 }
 
@@ -143,6 +143,9 @@ func (p *provision) user(u DemoUser) {
 		if p.secret(d) {
 			renewed++
 		}
+	}
+	if u.Password == "" {
+		return
 	}
 	// A sign-in shows no password to compare with: it is new when the devices' are.
 	ref := p.ref(directory.KindSignIn, u.User)

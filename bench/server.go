@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// A server is one that is measured.
+type server struct {
+	name string
+	addr string // where SIP is spoken
+	cmd  *exec.Cmd
+	api  *api // nil: it has none
+}
+
+// Secrets of the comparison: kamailio.cfg has the same.
+const (
+	password = "secret"
+	domain   = "bellhop.test"
+)
+
+// startKamailio starts Kamailio with memory enough: with its defaults it runs
+// out of it and costs four times as much.
+func startKamailio(ctx context.Context, t tools, dir string, port int) (*server, error) {
+	s := &server{name: "kamailio", addr: "127.0.0.1:" + strconv.Itoa(port)}
+	err := s.start(ctx, dir, t.kamailio, "-m", "2048", "-M", "64", "-x", "fm", "-X", "fm",
+		"-f", filepath.Join(dir, "kamailio.cfg"), "-l", "udp:"+s.addr, "-DD", "-E")
+	return s, err
+}
+
+// startBellhop starts a demo with users enough and waits until it is up. SIPp
+// answers MD5 challenges only, so both servers ask for MD5.
+func startBellhop(ctx context.Context, t tools, dir string, port, users int) (*server, error) {
+	s := &server{name: "bellhop", addr: "127.0.0.1:" + strconv.Itoa(port)}
+	state := filepath.Join(dir, "demo")
+	r, w, err := os.Pipe()
+	if err != nil {
+		return s, err
+	}
+	defer r.Close()
+	s.cmd = exec.Command(t.bellhop, "demo", "--dir", state, "--sip", s.addr, "--https", "127.0.0.1:0", "--metrics", "127.0.0.1:0", //nolint:noctx // ended by stop, in its turn
+		"--users", strconv.Itoa(users), "--password", password, "--digest", "md5")
+	s.cmd.Stdout = w
+	err = s.spawn(dir)
+	err = errors.Join(err, w.Close())
+	if err != nil {
+		return s, err
+	}
+	late := time.AfterFunc(2*time.Minute, func() { _ = r.Close() }) // ends the reading
+	line, err := bufio.NewReader(r).ReadBytes('\n')
+	late.Stop()
+	if err != nil {
+		return s, fmt.Errorf("bellhop did not come up (see %s): %w", filepath.Join(dir, s.name+".log"), err)
+	}
+	var info struct {
+		HTTPS string `json:"https"`
+		Token string `json:"admin_token"`
+	}
+	if err := json.Unmarshal(line, &info); err != nil {
+		return s, fmt.Errorf("bellhop: %w", err)
+	}
+	s.api, err = newAPI(info.HTTPS, info.Token, filepath.Join(state, "cert.pem"))
+	return s, err
+}
+
+func (s *server) start(_ context.Context, dir, program string, args ...string) error {
+	s.cmd = exec.Command(program, args...) //nolint:noctx // ended by stop, in its turn
+	return s.spawn(dir)
+}
+
+// spawn starts the process, in a group of its own so that ^C leaves it to us.
+func (s *server) spawn(dir string) error {
+	log, err := os.Create(filepath.Join(dir, s.name+".log"))
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the process has its own
+	s.cmd.Dir, s.cmd.Stderr = dir, log
+	if s.cmd.Stdout == nil {
+		s.cmd.Stdout = log
+	}
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return s.cmd.Start()
+}
+
+// stop ends the process and waits for it.
+func (s *server) stop() error {
+	if s.cmd == nil || s.cmd.Process == nil {
+		return nil
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("stop %s: %w", s.name, err)
+	}
+	timer := time.AfterFunc(15*time.Second, func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) }) // its own group
+	defer timer.Stop()
+	if err := s.cmd.Wait(); err != nil {
+		return fmt.Errorf("stop %s: %w", s.name, err)
+	}
+	return nil
+}
+
+// time is the processor time that the server has used.
+func (s *server) time() (time.Duration, error) { return treeTime(s.cmd.Process.Pid) }
