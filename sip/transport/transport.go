@@ -1,0 +1,313 @@
+// Package transport receives and sends SIP messages: UDP as yet. It binds
+// listeners, hands every message that could be read to one handler, on the
+// goroutine that received it, and sends bytes down a [location.Flow]. It keeps
+// nothing for a peer: a flow of UDP is a pair of addresses.
+//
+// Datagrams that only keep a NAT binding open are swallowed, those that are no
+// SIP are counted and dropped, and a panic of the handler costs its packet.
+//
+// On Linux each listener has several sockets with SO_REUSEPORT; the kernel
+// spreads peers over them, so that the messages of one peer keep their order.
+// See socket for how they are read. [Transport.Run] owns the readers.
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"bellhop/routing/location"
+	"bellhop/sip/wire"
+)
+
+// defaultBuffer is the size of kernel buffers of a socket in bytes: a second of
+// a burst of 4000 messages, as the kernel counts them.
+const defaultBuffer = 4 << 20
+
+// ErrNoListener reports that no listener has the local address of a flow.
+var ErrNoListener = errors.New("transport: no listener of that address")
+
+// ErrClosed reports that the transport is closed.
+var ErrClosed = errors.New("transport: closed")
+
+// ErrBusy reports that the kernel had no room for the message. It was dropped,
+// as the network might have done.
+var ErrBusy = errors.New("transport: send buffer full")
+
+// A Handler takes a message on the goroutine that received it. The packet is
+// borrowed: it ends when the handler returns; see [Packet.Own]. Packet.Err is
+// set when the message is malformed but a request that can be answered.
+type Handler func(p *Packet)
+
+// A Listener is one address that SIP is spoken on.
+type Listener struct {
+	Bind      netip.AddrPort     // port 0: any; a wildcard needs Advertise
+	Advertise netip.AddrPort     // what Via and Contact say; zero: the bound address
+	Transport location.Transport // UDP
+
+	// Conn, when set, is used instead of a socket bound to Bind, and is closed
+	// in the end. It is for tests, in synctest bubbles too.
+	Conn net.PacketConn
+}
+
+// Options are the parts of a [Transport].
+type Options struct {
+	Listeners []Listener // at least one
+	Handler   Handler
+
+	Readers     int  // sockets of a listener; 0: one a core
+	ReadBuffer  int  // SO_RCVBUF of a socket in bytes; 0: 4 MiB
+	WriteBuffer int  // SO_SNDBUF of a socket in bytes; 0: 4 MiB
+	Parked      bool // readers wait in the network poller only; see socket
+
+	Logger     *slog.Logger          // nil: discard
+	Registerer prometheus.Registerer // nil: metrics are kept, not shown
+}
+
+// A Transport is all listeners. Make one with [New], then [Transport.Run] it
+// once. Its methods are safe for use by many goroutines.
+type Transport struct {
+	handler   Handler
+	log       *slog.Logger
+	metrics   metrics
+	listeners []*listener
+	cores     int
+	holding   atomic.Int32 // readers that hold a P; at most cores
+	closing   atomic.Bool
+	ends      sync.Once
+}
+
+// A listener is an address and what is bound to it.
+type listener struct {
+	local, advertise netip.AddrPort
+	ends             []endpoint // at least one
+}
+
+// An endpoint is one socket of a listener.
+type endpoint interface {
+	read() error // until the endpoint is closed, or broken
+	send(b []byte, to netip.AddrPort) error
+	wake()        // read is to see that the transport is closing
+	close() error // read has returned
+	drops() uint64
+}
+
+// New binds all listeners. It panics when metrics of these names are registered
+// already.
+func New(o Options) (*Transport, error) {
+	if len(o.Listeners) == 0 {
+		return nil, errors.New("transport: no listener")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	cores := min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
+	orDefault(&o.Readers, cores)
+	orDefault(&o.ReadBuffer, defaultBuffer)
+	orDefault(&o.WriteBuffer, defaultBuffer)
+	t := &Transport{handler: o.Handler, log: o.Logger, cores: cores}
+	if o.Parked {
+		t.cores = 0
+	}
+	for _, l := range o.Listeners {
+		if err := t.listen(l, &o); err != nil {
+			return nil, errors.Join(fmt.Errorf("transport: listen on %s: %w", l.Bind, err), t.Close())
+		}
+	}
+	t.metrics = newMetrics(o.Registerer, t.drops)
+	return t, nil
+}
+
+func orDefault(n *int, otherwise int) {
+	if *n <= 0 {
+		*n = otherwise
+	}
+}
+
+func (t *Transport) listen(l Listener, o *Options) error {
+	if l.Transport != location.UDP {
+		return fmt.Errorf("transport %s is not built", l.Transport)
+	}
+	ln := &listener{advertise: l.Advertise}
+	if l.Conn != nil {
+		c := newConn(t, l.Conn)
+		ln.local, ln.ends = c.local, []endpoint{c}
+	} else {
+		var err error
+		if ln.local, ln.ends, err = openUDP(t, l.Bind, o); err != nil {
+			return err
+		}
+	}
+	t.listeners = append(t.listeners, ln)
+	switch {
+	case ln.advertise.IsValid():
+	case ln.local.Addr().IsUnspecified():
+		return errors.New("a wildcard address needs an address to advertise")
+	default:
+		ln.advertise = ln.local
+	}
+	return nil
+}
+
+// Addrs are the bound addresses of the listeners, in the order of the options.
+func (t *Transport) Addrs() []netip.AddrPort {
+	as := make([]netip.AddrPort, len(t.listeners))
+	for i, ln := range t.listeners {
+		as[i] = ln.local
+	}
+	return as
+}
+
+// Advertise returns what the listener bound to local is called by in Via,
+// Record-Route and Contact; local itself when there is none.
+func (t *Transport) Advertise(local netip.AddrPort) netip.AddrPort {
+	if ln := t.listener(local); ln != nil {
+		return ln.advertise
+	}
+	return local
+}
+
+func (t *Transport) listener(local netip.AddrPort) *listener {
+	for _, ln := range t.listeners { // a handful
+		if ln.local == local {
+			return ln
+		}
+	}
+	return nil
+}
+
+// Send sends one message down f. It never waits: a message that the kernel has
+// no room for is dropped ([ErrBusy]). b is not kept.
+func (t *Transport) Send(f location.Flow, b []byte) error {
+	ln := t.listener(f.Local)
+	if ln == nil || f.Transport != location.UDP {
+		t.metrics.unsent.Inc()
+		return ErrNoListener
+	}
+	err := ln.ends[int(f.Remote.Port())%len(ln.ends)].send(b, f.Remote)
+	if err != nil {
+		t.metrics.unsent.Inc()
+		return err
+	}
+	t.metrics.sent.Inc()
+	return nil
+}
+
+// Run reads from all listeners until ctx ends, then closes them and returns
+// when all readers have. It returns an error when a reader broke: then all end.
+//
+// Readers that hold a P while they wait (see socket) must leave one for each
+// core, so Run raises GOMAXPROCS for the life of the process.
+func (t *Transport) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if procs := 2 * t.cores; runtime.GOMAXPROCS(0) < procs {
+		runtime.GOMAXPROCS(procs)
+	}
+	var wg sync.WaitGroup
+	broken := make(chan error, t.endpoints())
+	for _, ln := range t.listeners {
+		for _, e := range ln.ends {
+			wg.Go(func() {
+				if err := e.read(); err != nil && !t.closing.Load() {
+					broken <- fmt.Errorf("transport: receive on %s: %w", ln.local, err)
+					cancel()
+				}
+			})
+		}
+	}
+	<-ctx.Done()
+	t.wake()
+	wg.Wait()
+	close(broken)
+	errs := []error{t.Close()}
+	for err := range broken {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Close unbinds the listeners. It is for a transport that is not to Run; Run
+// does it in the end.
+func (t *Transport) Close() error {
+	var errs []error
+	t.ends.Do(func() {
+		t.wake()
+		for _, ln := range t.listeners {
+			for _, e := range ln.ends {
+				errs = append(errs, e.close())
+			}
+		}
+	})
+	return errors.Join(errs...)
+}
+
+// wake ends reading.
+func (t *Transport) wake() {
+	t.closing.Store(true)
+	for _, ln := range t.listeners {
+		for _, e := range ln.ends {
+			e.wake()
+		}
+	}
+}
+
+func (t *Transport) endpoints() (n int) {
+	for _, ln := range t.listeners {
+		n += len(ln.ends)
+	}
+	return n
+}
+
+// drops is how many datagrams the kernel dropped for want of room.
+func (t *Transport) drops() (n uint64) {
+	for _, ln := range t.listeners {
+		for _, e := range ln.ends {
+			n += e.drops()
+		}
+	}
+	return n
+}
+
+// deliver hands one datagram to the handler. p has its flow, and is reused.
+func (t *Transport) deliver(p *Packet, b []byte) {
+	t.metrics.received.Inc()
+	p.Received = time.Now()
+	if keepsAlive(b) {
+		t.metrics.keepalives.Inc()
+		return
+	}
+	defer t.recovered(p)
+	p.Err = nil
+	if err := p.Msg.Parse(b); err != nil {
+		p.Err = p.Msg.Err()
+		if !p.Msg.Answerable() {
+			t.metrics.garbage.Inc()
+			return
+		}
+		t.metrics.malformed.Inc()
+	}
+	t.handler(p)
+}
+
+// recovered keeps the daemon alive when the handler panicked.
+func (t *Transport) recovered(p *Packet) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	t.metrics.panics.Inc()
+	t.log.Error("panic drops a message", slog.Any("panic", v), slog.String("stack", string(debug.Stack())),
+		slog.String("call", string(p.Msg.CallID())), slog.String("remote", p.Flow.Remote.String()))
+	p.Msg = wire.Message{} // whatever state it is in
+}
