@@ -19,16 +19,16 @@ import (
 // Config is the whole configuration of a node. In the tags, change says what a
 // reload does with a key: "reload" is applied at once, "restart" waits.
 type Config struct {
-	Node         Node     `yaml:"node"`
-	SIP          SIP      `yaml:"sip"`
-	HTTPS        HTTPS    `yaml:"https"`
-	Metrics      Metrics  `yaml:"metrics"`
-	Store        Store    `yaml:"store"`
-	Keys         Keys     `yaml:"keys"`
-	Limits       Limits   `yaml:"limits"`
-	Timers       Timers   `yaml:"timers"`
-	Log          Log      `yaml:"log"`
-	DrainTimeout Duration `yaml:"drain_timeout" change:"reload" doc:"How long a stop waits for calls that need this process. Proxied calls live on without it."`
+	Node         Node         `yaml:"node"`
+	SIP          SIP          `yaml:"sip"`
+	HTTPS        HTTPS        `yaml:"https"`
+	Metrics      Metrics      `yaml:"metrics"`
+	Store        Store        `yaml:"store"`
+	Keys         Keys         `yaml:"keys"`
+	Limits       Limits       `yaml:"limits"`
+	Registration Registration `yaml:"registration"`
+	Log          Log          `yaml:"log"`
+	DrainTimeout Duration     `yaml:"drain_timeout" change:"reload" doc:"How long a stop waits for calls that still ring. Answered ones live on without the process."`
 }
 
 // Node names this node among those that share a store.
@@ -39,12 +39,9 @@ type Node struct {
 
 // SIP configures signalling.
 type SIP struct {
-	Listeners   []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one. Default: 127.0.0.1:5060."`
-	Readers     int        `yaml:"readers" change:"restart" doc:"Sockets and reader threads of each UDP listener; 0: one a core."`
-	Digest      []string   `yaml:"digest" change:"restart" doc:"Algorithms that phones are offered, the preferred one first: SHA-256, MD5."`
-	MD5Only     []string   `yaml:"md5_only" change:"restart" doc:"Beginnings of User-Agent of phones that are offered MD5 alone, because they register nowhere when SHA-256 stands beside it."`
-	ReadBuffer  Size       `yaml:"read_buffer" change:"restart" doc:"Kernel receive buffer of each UDP socket."`
-	WriteBuffer Size       `yaml:"write_buffer" change:"restart" doc:"Kernel send buffer of each UDP socket."`
+	Listeners []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one. Default: 127.0.0.1:5060."`
+	Digest    []string   `yaml:"digest" change:"restart" doc:"Algorithms that phones are offered, the preferred one first: SHA-256, MD5."`
+	MD5Only   []string   `yaml:"md5_only" change:"restart" doc:"Beginnings of User-Agent of phones that are offered MD5 alone, because they register nowhere when SHA-256 stands beside it."`
 }
 
 // A Listener is one address that SIP is spoken on.
@@ -52,7 +49,7 @@ type Listener struct {
 	Bind      netip.AddrPort `yaml:"bind" doc:"Address and port to listen on."`
 	Advertise netip.AddrPort `yaml:"advertise" doc:"Address and port written into Via, Record-Route and Contact; needed behind 1:1 NAT and when bind is a wildcard. Default: bind."`
 	Transport Transport      `yaml:"transport" doc:"'udp'. TCP, TLS and WebSocket are not built yet."`
-	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses."`
+	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses. For trunks known by their address, which are not built yet."`
 }
 
 // HTTPS configures the listener of the control API.
@@ -80,17 +77,15 @@ type Keys struct {
 
 // Limits bound what the node takes on.
 type Limits struct {
-	Calls int `yaml:"calls" change:"restart" doc:"Calls and other transactions at once; more are refused with 503."`
+	Calls int `yaml:"calls" change:"restart" doc:"Calls and other exchanges with state at one time; more are refused with 503."`
 }
 
-// Timers are the times of the protocol that may be set.
-type Timers struct {
-	T1         Duration `yaml:"t1" change:"restart" doc:"RFC 3261 §17.1.1.1: estimate of the round trip."`
-	T2         Duration `yaml:"t2" change:"restart" doc:"RFC 3261 §17.1.2.1: longest interval between retransmissions."`
-	T4         Duration `yaml:"t4" change:"restart" doc:"RFC 3261 §17.1.2.2: how long a message stays in the network."`
-	TimerC     Duration `yaml:"timer_c" change:"restart" doc:"RFC 3261 §16.6 step 11: how long a branch may ring in all; over 3m."`
-	MinExpires Duration `yaml:"min_expires" change:"restart" doc:"RFC 3261 §10.2.8: a registration for less gets 423."`
-	MaxExpires Duration `yaml:"max_expires" change:"restart" doc:"A registration for more is granted this."`
+// Registration bounds what the registrar grants (RFC 3261 §10.3).
+type Registration struct {
+	MinExpires Duration `yaml:"min_expires" change:"restart" doc:"A registration for less gets 423."`
+	MaxExpires Duration `yaml:"max_expires" change:"restart" doc:"A registration for more is granted this; one that names no time, at most 1h."`
+	Contacts   int      `yaml:"contacts" change:"restart" doc:"Contacts of one number at most."`
+	Instances  int      `yaml:"instances" change:"restart" doc:"Instances of one device at most: the same credential in several phones."`
 }
 
 // Log configures the log.
@@ -129,23 +124,16 @@ func Default() *Config {
 	return &Config{
 		Node: Node{Name: "bellhop", Number: 1},
 		SIP: SIP{
-			Digest:      []string{"SHA-256", "MD5"},
-			MD5Only:     []string{"baresip v0.", "baresip v1."}, // with libre 1.1: any other algorithm is an error
-			ReadBuffer:  4 << 20,
-			WriteBuffer: 4 << 20,
+			Digest:  []string{"SHA-256", "MD5"},
+			MD5Only: []string{"baresip v0.", "baresip v1."}, // with libre 1.1: any other algorithm is an error
 		},
 		HTTPS: HTTPS{Bind: netip.MustParseAddrPort("127.0.0.1:8443")},
 		Store: Store{Dir: "/var/lib/bellhop"},
 		Limits: Limits{
-			Calls: 20_000,
+			Calls: 200_000,
 		},
-		Timers: Timers{
-			T1:         Duration(500 * time.Millisecond),
-			T2:         Duration(4 * time.Second),
-			T4:         Duration(5 * time.Second),
-			TimerC:     Duration(3*time.Minute + time.Second),
-			MinExpires: Duration(time.Minute),
-			MaxExpires: Duration(time.Hour),
+		Registration: Registration{
+			MinExpires: Duration(time.Minute), MaxExpires: Duration(time.Hour), Contacts: 10, Instances: 5,
 		},
 		Log:          Log{Level: slog.LevelInfo, Format: JSON},
 		DrainTimeout: Duration(time.Minute),

@@ -44,7 +44,7 @@ func (d *decoder) line(path string) int {
 // bounded reports whether text is small and flat enough to be parsed.
 func (d *decoder) bounded(text []byte) bool {
 	if len(text) > maxFile {
-		d.fault("", 0, "longer than %s", Size(maxFile))
+		d.fault("", 0, "longer than %d bytes", maxFile)
 		return false
 	}
 	line, column, depth := 1, 0, 0

@@ -121,7 +121,7 @@ func (c *Config) validate(fault func(path, format string, args ...any)) {
 	if n := c.Limits.Calls; n < 1 || n > 1_000_000 {
 		fault("limits.calls", "%d is not between 1 and 1000000", n)
 	}
-	c.Timers.validate(fault)
+	c.Registration.validate(fault)
 	between(fault, "drain_timeout", c.DrainTimeout, 0, time.Hour)
 }
 
@@ -157,14 +157,6 @@ func (s SIP) validate(fault func(path, format string, args ...any)) {
 			fault(fmt.Sprintf("sip.digest[%d]", i), "%q is neither SHA-256 nor MD5", alg)
 		}
 	}
-	if s.Readers < 0 || s.Readers > 64 {
-		fault("sip.readers", "%d is not between 0 and 64", s.Readers)
-	}
-	for path, size := range map[string]Size{"sip.read_buffer": s.ReadBuffer, "sip.write_buffer": s.WriteBuffer} {
-		if size < 64<<10 {
-			fault(path, "%s is below 64KiB", size)
-		}
-	}
 }
 
 func (h HTTPS) validate(fault func(path, format string, args ...any)) {
@@ -184,21 +176,17 @@ func (h HTTPS) validate(fault func(path, format string, args ...any)) {
 	}
 }
 
-func (t Timers) validate(fault func(path, format string, args ...any)) {
-	between(fault, "timers.t1", t.T1, 100*time.Millisecond, 2*time.Second)
-	between(fault, "timers.t2", t.T2, time.Second, 16*time.Second)
-	between(fault, "timers.t4", t.T4, time.Second, 20*time.Second)
-	if t.T2 < t.T1 {
-		fault("timers.t2", "%s is below t1 (%s)", t.T2, t.T1)
+func (r Registration) validate(fault func(path, format string, args ...any)) {
+	between(fault, "registration.min_expires", r.MinExpires, time.Second, time.Hour) // RFC 3261 §10.3 step 6: 423 is for less than an hour
+	between(fault, "registration.max_expires", r.MaxExpires, time.Minute, 24*time.Hour)
+	if r.MaxExpires < r.MinExpires {
+		fault("registration.max_expires", "%s is below min_expires (%s)", r.MaxExpires, r.MinExpires)
 	}
-	// RFC 3261 §16.6 step 11: Timer C MUST be larger than 3 minutes.
-	if d := time.Duration(t.TimerC); d <= 3*time.Minute || d > time.Hour {
-		fault("timers.timer_c", "%s is not over 3m and at most 1h", t.TimerC)
+	if n := r.Contacts; n < 1 || n > 100 {
+		fault("registration.contacts", "%d is not between 1 and 100", n)
 	}
-	between(fault, "timers.min_expires", t.MinExpires, time.Second, time.Hour) // RFC 3261 §10.3 step 6: no 423 for an hour
-	between(fault, "timers.max_expires", t.MaxExpires, time.Minute, 24*time.Hour)
-	if t.MaxExpires < t.MinExpires {
-		fault("timers.max_expires", "%s is below min_expires (%s)", t.MaxExpires, t.MinExpires)
+	if n := r.Instances; n < 1 || n > 100 {
+		fault("registration.instances", "%d is not between 1 and 100", n)
 	}
 }
 

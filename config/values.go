@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -32,43 +30,6 @@ func (d Duration) String() string {
 	}
 	return s
 }
-
-// Size is a number of bytes, written as 4MiB, 64KiB or plainly.
-type Size int
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (z *Size) UnmarshalText(b []byte) error {
-	digits, unit := string(b), 1
-	for _, u := range sizeUnits() {
-		if rest, ok := strings.CutSuffix(digits, u.name); ok {
-			digits, unit = rest, u.size
-			break
-		}
-	}
-	n, err := strconv.Atoi(strings.TrimSpace(digits))
-	if err != nil || n < 0 || n > math.MaxInt32/unit {
-		return fmt.Errorf("%q is no size; write 4194304, 64KiB or 4MiB, below 2GiB", b)
-	}
-	*z = Size(n * unit)
-	return nil
-}
-
-// String returns the size with the largest unit that fits.
-func (z Size) String() string {
-	for _, u := range sizeUnits() {
-		if z != 0 && int(z)%u.size == 0 {
-			return strconv.Itoa(int(z)/u.size) + u.name
-		}
-	}
-	return strconv.Itoa(int(z))
-}
-
-type sizeUnit struct {
-	name string
-	size int
-}
-
-func sizeUnits() [2]sizeUnit { return [2]sizeUnit{{"MiB", 1 << 20}, {"KiB", 1 << 10}} }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (t *Transport) UnmarshalText(b []byte) error {

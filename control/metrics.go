@@ -25,9 +25,9 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Namespace: "bellhop", Subsystem: "http", Name: "requests_total", Help: "API requests by operation and class of status.",
 		}, []string{"operation", "status"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "bellhop", Subsystem: "http", Name: "request_seconds", Help: "Time to answer an API request.",
+			Namespace: "bellhop", Subsystem: "http", Name: "request_seconds", Help: "Time to answer an API request, by group of operations.",
 			Buckets: []float64{0.001, 0.005, 0.025, 0.1, 0.5, 2.5},
-		}, []string{"operation"}),
+		}, []string{"group"}),
 		signIns: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: "bellhop", Subsystem: "http", Name: "sign_ins_total", Help: "Sign-ins by result.",
 		}, []string{"result"}),
@@ -71,7 +71,7 @@ type routeMetrics struct {
 }
 
 func (m *metrics) route(e endpoint) *routeMetrics {
-	r := &routeMetrics{seconds: m.duration.WithLabelValues(e.id), timed: e.media != eventStream}
+	r := &routeMetrics{seconds: m.duration.WithLabelValues(e.tag), timed: e.media != eventStream}
 	for i := 2; i < len(r.classes); i++ {
 		r.classes[i] = m.requests.WithLabelValues(e.id, strconv.Itoa(i)+"xx")
 	}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,7 @@ type Options struct {
 	Digest      []string        // algorithms offered, the preferred one first; nil: SHA-256, MD5
 	MD5Only     []string        // how User-Agent begins of phones that give up when SHA-256 is offered beside MD5
 	Limits      location.Limits // of bindings
+	MaxLanes    int             // calls and other exchanges with state at one time; 0: that of package lane
 	Registerer  prometheus.Registerer
 	Logger      *slog.Logger // nil: discard
 }
@@ -72,6 +74,7 @@ type Server struct {
 	log       *slog.Logger
 	metrics   metrics
 	loads     chan func(context.Context)
+	draining  atomic.Bool
 }
 
 // New binds the listeners and builds everything; what can fail fails here.
@@ -83,7 +86,7 @@ func New(o Options) (_ *Server, err error) {
 		tenants: o.Tenants, old: o.MD5Only, log: o.Logger,
 		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
 	}
-	s.pool = lane.NewPool(lane.PoolOptions{Logger: o.Logger, Registerer: o.Registerer})
+	s.pool = lane.NewPool(lane.PoolOptions{MaxLanes: o.MaxLanes, Logger: o.Logger, Registerer: o.Registerer})
 	s.table = lane.NewTable(s.pool, s.step)
 	if s.tags, err = auth.NewTags(o.Keys); err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
@@ -217,7 +220,7 @@ func (s *Server) fresh(p *transport.Packet) {
 	default:
 	}
 	a, ok := s.admit(p)
-	if !ok {
+	if !ok || s.refused(p) {
 		return
 	}
 	for {

@@ -71,3 +71,16 @@ func (x *Proxy) Registered(aor location.AOR, target ring.Target) {
 }
 
 var _ lane.Event = Continue(nil)
+
+// Ringing is how many numbers ring.
+func (x *Proxy) Ringing() (n int) {
+	for i := range x.ringing.shards {
+		s := &x.ringing.shards[i]
+		s.mu.Lock()
+		for _, calls := range s.calls {
+			n += len(calls)
+		}
+		s.mu.Unlock()
+	}
+	return n
+}

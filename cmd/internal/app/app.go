@@ -139,9 +139,10 @@ func (a *App) openSIP() error {
 	a.sip, err = sip.New(sip.Options{
 		Listeners: listeners, Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache,
 		Calls: a.store.Calls, Location: a.store.Bindings, Node: uint8(c.Node.Number),
-		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only,
+		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only, MaxLanes: c.Limits.Calls,
 		Limits: location.Limits{
-			Min: time.Duration(c.Timers.MinExpires), Max: time.Duration(c.Timers.MaxExpires), Default: time.Duration(c.Timers.MaxExpires),
+			Min: time.Duration(c.Registration.MinExpires), Max: time.Duration(c.Registration.MaxExpires), Default: min(time.Hour, time.Duration(c.Registration.MaxExpires)),
+			Contacts: c.Registration.Contacts, Instances: c.Registration.Instances,
 		},
 		Registerer: a.metrics, Logger: a.log,
 	})

@@ -92,6 +92,7 @@ func applied(old, next *config.Config) *config.Config {
 func (a *App) Drain(ctx context.Context) {
 	limit := time.Duration(a.drainTimeout.Load())
 	a.draining.Store(true)
+	a.sip.Drain(true)
 	a.log.InfoContext(ctx, "draining: new calls are refused", slog.Duration("at_most", limit))
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, errDrained)
 	defer cancel()
@@ -99,8 +100,23 @@ func (a *App) Drain(ctx context.Context) {
 	a.log.InfoContext(ctx, "drained")
 }
 
-// drainCalls waits for the calls that need this process.
-func (a *App) drainCalls(context.Context) {}
+// ringingTick is how often a drain looks whether phones still ring.
+const ringingTick = 100 * time.Millisecond
+
+// drainCalls waits for the calls that need this process: those that ring.
+// Answered ones live on without it.
+func (a *App) drainCalls(ctx context.Context) {
+	tick := time.NewTicker(ringingTick)
+	defer tick.Stop()
+	for a.sip.Ringing() > 0 {
+		select {
+		case <-ctx.Done():
+			a.log.WarnContext(ctx, "phones still ring, their calls are given up", slog.Int("numbers", a.sip.Ringing()), slog.Any("cause", context.Cause(ctx)))
+			return
+		case <-tick.C:
+		}
+	}
+}
 
 // errDrained ends a drain that took too long.
 var errDrained = errors.New("app: the drain timeout is over")

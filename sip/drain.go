@@ -1,0 +1,23 @@
+package sip
+
+import (
+	"bellhop/sip/transport"
+	"bellhop/sip/wire"
+)
+
+// Drain makes the server refuse new calls, or take them again: a new INVITE gets
+// 503, everything else is served (trust.md §3, Drain).
+func (s *Server) Drain(on bool) { s.draining.Store(on) }
+
+// Ringing is how many numbers ring: calls that would be lost with this process,
+// as answered ones would not.
+func (s *Server) Ringing() int { return s.proxy.Ringing() }
+
+// refused answers a new call while the server drains.
+func (s *Server) refused(p *transport.Packet) bool {
+	if !s.draining.Load() || p.Msg.Method() != wire.Invite || len(p.Msg.ToTag()) > 0 {
+		return false
+	}
+	s.stateless(p, 503, "", []byte("Retry-After: 5\r\n"))
+	return true
+}
