@@ -2,7 +2,6 @@ package sip
 
 import (
 	"bytes"
-	"context"
 	"time"
 
 	"bellhop/routing"
@@ -65,11 +64,11 @@ func (s *Server) admit(p *transport.Packet) (a admission, ok bool) {
 	v := s.auth.Check(m, p.Flow, home.Name, home.Realm, now)
 	switch v.Kind {
 	case auth.Accepted:
-		return s.accepted(p, &v, home, asked, uri, uriOK)
+		return s.accepted(p, v, home, asked, uri, uriOK)
 	case auth.Challenge, auth.Stale:
 		s.challenge(p, home, v.Kind == auth.Stale, now)
 	case auth.Missing:
-		s.later(p, func(ctx context.Context) error { return s.auth.Load(ctx, home.Name, v.Username) })
+		s.load(p, home.Name, v.Username)
 	case auth.Malformed:
 		s.stateless(p, 400, v.Reason, nil)
 	case auth.Forbidden:
@@ -131,9 +130,10 @@ func (s *Server) stranger(p *transport.Packet, asked *directory.Tenant, uri wire
 }
 
 // accepted goes on with a request of a device.
-func (s *Server) accepted(p *transport.Packet, v *auth.Verdict, home, asked *directory.Tenant, uri wire.URI, uriOK bool) (a admission, ok bool) {
+func (s *Server) accepted(p *transport.Packet, v auth.Verdict, home, asked *directory.Tenant, uri wire.URI, uriOK bool) (a admission, ok bool) {
 	if p.Msg.Method() == wire.Register {
-		job, res := s.registrar.Prepare(registrar.Request{Msg: &p.Msg, Flow: p.Flow, Device: &v.Device, Domain: home.Name})
+		device := v.Device
+		job, res := s.registrar.Prepare(registrar.Request{Msg: &p.Msg, Flow: p.Flow, Device: &device, Domain: home.Name})
 		if job == nil {
 			a.status, a.reason, a.lines = res.Status, res.Reason, res.Lines
 		}

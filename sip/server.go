@@ -341,16 +341,22 @@ func (s *Server) registered(srv *transaction.Server, res registrar.Response) {
 	}
 }
 
-// later runs load in the pool of loaders and then handles a copy of p again.
-func (s *Server) later(p *transport.Packet, load func(context.Context) error) {
+// load has a credential loaded and then handles a copy of p again. What is still
+// not there then is not waited for: the request comes again by itself.
+func (s *Server) load(p *transport.Packet, domain, username string) {
+	if p.Again {
+		s.metrics.loadFailed.Inc()
+		return
+	}
 	own := p.Own()
+	own.Again = true
 	select {
 	case s.loads <- func(ctx context.Context) {
 		ctx, cancel := context.WithTimeoutCause(ctx, loadTimeout, errSlow)
 		defer cancel()
-		if err := load(ctx); err != nil {
+		if err := s.auth.Load(ctx, domain, username); err != nil {
 			s.metrics.loadFailed.Inc()
-			s.log.WarnContext(ctx, "load failed", "err", err)
+			s.log.WarnContext(ctx, "credential not loaded", "domain", domain, "err", err)
 			s.stateless(own, 503, "", []byte("Retry-After: 5\r\n"))
 			return
 		}

@@ -31,7 +31,7 @@ var border = []struct { //nolint:gochecknoglobals // a table
 }
 
 // cross removes what may not cross the border from origin.
-func (x *Proxy) cross(sp *wire.Splice, m *wire.Message, origin routing.Origin) {
+func (c *composer) cross(m *wire.Message, origin routing.Origin) {
 	for _, row := range border {
 		t := row.stranger
 		switch origin {
@@ -45,7 +45,7 @@ func (x *Proxy) cross(sp *wire.Splice, m *wire.Message, origin routing.Origin) {
 		default:
 		}
 		if t == drop && m.Has(row.field) {
-			sp.RemoveAll(row.field)
+			c.RemoveAll(row.field)
 		}
 	}
 }

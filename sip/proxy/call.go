@@ -7,6 +7,7 @@ import (
 	"bellhop/routing"
 	"bellhop/routing/location"
 	"bellhop/routing/ring"
+	"bellhop/sip/auth"
 	"bellhop/sip/lane"
 	"bellhop/sip/transaction"
 	"bellhop/sip/wire"
@@ -26,6 +27,7 @@ type call struct {
 	ring     ring.State
 	branches []branch
 	timers   []*ringTimer
+	room     [3]ringTimer // for the timers of a call with one branch
 	effects  []ring.Effect
 	pending  []ring.Event // made while effects were carried out
 	busy     bool         // effects are being carried out
@@ -72,7 +74,7 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 	m := &srv.Request.Msg
 	c.loop = x.loop(m)
 	c.live = &feed.Call{
-		ID: x.calls.NewID(c.now), Domain: from.Domain, CallID: string(m.CallID()), CallerTag: string(m.FromTag()),
+		ID: x.calls.NewID(c.now), Domain: from.Domain, CallID: ln.CallID(), CallerTag: string(m.FromTag()),
 		Caller: from.Caller.Number, CallerDev: from.Caller.Device, Called: v.Target,
 		State: feed.Calling, Started: c.now,
 	}
@@ -80,7 +82,7 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 		c.refuse(482, "", "")
 		return
 	}
-	x.resolve(ln, c.now, v, c.decided)
+	x.resolve(ln, c.now, &v, c.decided)
 }
 
 // decided begins to carry out the plan.
@@ -237,7 +239,13 @@ func (c *call) timer(name ring.Timer, make bool) *ringTimer {
 	if !make {
 		return nil
 	}
-	t := &ringTimer{call: c, name: name}
+	var t *ringTimer
+	if n := len(c.timers); n < len(c.room) {
+		t = &c.room[n]
+		t.call, t.name = c, name
+	} else {
+		t = &ringTimer{call: c, name: name}
+	}
 	t.timer.Owner = t
 	c.timers = append(c.timers, t)
 	return t
@@ -253,13 +261,12 @@ func (c *call) invite(e ring.Invite) {
 	if p == nil {
 		return
 	}
-	var room [64]byte
 	o := outgoing{
 		flow: e.Target.Flow, uri: []byte(e.Target.Contact), routes: e.Target.Path,
 		id: transaction.NewID(), loop: c.loop, hops: c.plan.Hops, domain: c.from.Domain,
 		realm: c.from.Realm, origin: c.from.Origin, popped: c.popped, breadth: c.breadth(&p.Msg),
 	}
-	o.token = c.x.appendToken(room[:0], &p.Msg, c.from.Domain, c.x.callerSide(p, c.from), sideOf(c.live.Number, &e.Target))
+	o.token = &auth.Token{Caller: c.x.callerSide(p, c.from), Callee: sideOf(c.live.Number, &e.Target), Node: c.x.node}
 	if d, ok := c.plan.Decision.(routing.Ring); ok {
 		o.alert = d.Alert
 	}
@@ -428,13 +435,12 @@ func (x *Proxy) forwardAll(set *transaction.Set, srv *transaction.Server, d rout
 	loop := x.loop(&p.Msg)
 	for _, s := range d.Stages {
 		for _, t := range s.Targets {
-			var room [64]byte
 			o := outgoing{
 				flow: t.Flow, uri: []byte(t.Contact), routes: t.Path, loop: loop,
 				realm: from.Realm, origin: from.Origin, domain: from.Domain, popped: popped,
 			}
 			if createsDialog(srv.Method()) {
-				o.token = x.appendToken(room[:0], &p.Msg, from.Domain, x.callerSide(p, from), sideOf(d.Number, &t))
+				o.token = &auth.Token{Caller: x.callerSide(p, from), Callee: sideOf(d.Number, &t), Node: x.node}
 			}
 			r.add(&o, p)
 		}
@@ -449,7 +455,7 @@ func (x *Proxy) Forward(ln *lane.Lane, set *transaction.Set, srv *transaction.Se
 		x.reply(srv, 482, "", nil)
 		return
 	}
-	x.resolve(ln, srv.Request.Received, v, func(plan routing.Plan, _ routing.Trace, err error) {
+	x.resolve(ln, srv.Request.Received, &v, func(plan routing.Plan, _ routing.Trace, err error) {
 		if err != nil {
 			x.reply(srv, x.status(err), "", nil)
 			return

@@ -45,7 +45,15 @@ func (x *Proxy) IsOurs(u wire.URI, local netip.AddrPort) bool {
 	if uint16(port) != ours.Port() {
 		return false
 	}
-	a, err := netip.ParseAddr(string(bytes.Trim(u.Host, "[]")))
+	host := bytes.Trim(u.Host, "[]")
+	var room [64]byte
+	if bytes.Equal(host, ours.Addr().AppendTo(room[:0])) {
+		return true
+	}
+	if ours.Addr().Is4() { // written in one way only
+		return false
+	}
+	a, err := netip.ParseAddr(string(host))
 	return err == nil && a == ours.Addr()
 }
 
@@ -341,13 +349,12 @@ func sideOf(number string, t *ring.Target) auth.Side {
 	return auth.Side{Kind: auth.Line, Name: number, Mark: auth.MarkOf(t.Device, t.Instance)}
 }
 
-// appendToken appends the token of a call; an empty one when it cannot be made,
-// which sends the request without Record-Route.
-func (x *Proxy) appendToken(dst []byte, m *wire.Message, domain string, caller, callee auth.Side) []byte {
-	out, err := x.tokens.Append(dst, auth.Token{Caller: caller, Callee: callee, Node: x.node}, domain, m.CallID(), m.FromTag())
+// appendToken appends the token of a call, or nothing when it cannot be made.
+func (x *Proxy) appendToken(dst []byte, m *wire.Message, domain string, t *auth.Token) []byte {
+	out, err := x.tokens.Append(dst, *t, domain, m.CallID(), m.FromTag())
 	if err != nil {
 		x.log.Warn("no token for a call", "err", err)
-		return nil
+		return dst
 	}
 	return out
 }

@@ -8,6 +8,7 @@ import (
 
 	"bellhop/routing"
 	"bellhop/routing/location"
+	"bellhop/sip/auth"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
 	"bellhop/sip/wire"
@@ -26,8 +27,8 @@ type outgoing struct {
 	routes  []string // Path of the binding (RFC 3327 §5.3)
 	id      transaction.ID
 	loop    uint32
-	token   []byte // user part of our Record-Route, nil: none
-	breadth int    // Max-Breadth, 0: as received
+	token   *auth.Token // of our Record-Route, nil: none
+	breadth int         // Max-Breadth, 0: as received
 	hops    []routing.Hop
 	domain  string
 	alert   string
@@ -38,123 +39,139 @@ type outgoing struct {
 	strict  bool // the last Route value became the Request-URI (RFC 3261 §16.4)
 }
 
+// A composer is the memory that composing a message takes, lent by a pool.
+type composer struct {
+	wire.Splice
+	line []byte // header lines being written
+}
+
 // compose appends the request p as the branch o forwards it (RFC 3261 §16.6):
 // fields spliced in, out and over, everything else byte for byte.
 func (x *Proxy) compose(dst []byte, p *transport.Packet, o *outgoing) []byte {
-	sp := x.splices.Get().(*wire.Splice)
-	defer x.splices.Put(sp)
+	c := x.composers.Get().(*composer)
+	defer x.composers.Put(c)
 	m := &p.Msg
-	sp.Reset(m)
+	c.Reset(m)
 	if o.uri != nil {
-		sp.SetRequestURI(o.uri)
+		c.SetRequestURI(o.uri)
 	}
-	var room [512]byte
-	top := room[:0]
-	ours := x.net.Advertise(o.flow.Local)
-	top = append(top, "Via: SIP/2.0/"...)
-	top = append(top, o.flow.Transport.String()...)
-	top = append(top, ' ')
-	top = ours.AppendTo(top)
-	top = append(top, ";branch="...)
-	top = o.id.AppendBranch(top, o.loop)
-	top = append(top, "\r\n"...)
-	if o.token != nil {
-		top = append(top, "Record-Route: <sip:"...)
-		top = append(top, o.token...)
-		top = append(top, '@')
-		top = ours.AppendTo(top)
-		top = append(top, ";lr>\r\n"...)
-	}
-	sp.InsertTop(top)
-	x.fixTopVia(sp, p)
-	x.decrement(sp, m)
-	x.dropRoutes(sp, m, o)
-	var routeRoom [256]byte
-	lines := routeRoom[:0]
+	x.insertTop(c, m, o)
+	x.fixTopVia(c, p)
+	c.decrement(m)
+	c.dropRoutes(m, o)
+	c.line = c.line[:0]
 	for _, r := range o.routes {
-		lines = append(lines, "Route: "...)
-		lines = append(lines, r...)
-		lines = append(lines, "\r\n"...)
+		c.line = wire.AppendLine(c.line, "Route", r)
 	}
-	if len(lines) > 0 {
-		sp.InsertBefore(wire.Route, lines)
+	if len(c.line) > 0 {
+		c.InsertBefore(wire.Route, c.line)
 	}
 	if o.realm != "" {
-		dropCredentials(sp, m, wire.Authorization, o.realm)
-		dropCredentials(sp, m, wire.ProxyAuthorization, o.realm)
+		c.dropCredentials(m, wire.Authorization, o.realm)
+		c.dropCredentials(m, wire.ProxyAuthorization, o.realm)
 	}
-	var more []byte
 	if !o.inside {
-		x.cross(sp, m, o.origin)
-		more = appendHops(more, o)
+		c.cross(m, o.origin)
+		c.line = appendHops(c.line[:0], o)
 		if o.breadth > 0 {
-			sp.RemoveAll(wire.MaxBreadth)
-			more = append(more, "Max-Breadth: "...)
-			more = strconv.AppendInt(more, int64(o.breadth), 10)
-			more = append(more, "\r\n"...)
+			c.RemoveAll(wire.MaxBreadth)
+			c.line = append(c.line, "Max-Breadth: "...)
+			c.line = strconv.AppendInt(c.line, int64(o.breadth), 10)
+			c.line = append(c.line, "\r\n"...)
 		}
 		if o.alert != "" {
-			sp.RemoveAll(wire.AlertInfo)
-			more = append(append(append(more, "Alert-Info: "...), o.alert...), "\r\n"...)
+			c.RemoveAll(wire.AlertInfo)
+			c.line = wire.AppendLine(c.line, "Alert-Info", o.alert)
+		}
+		c.Append(c.line)
+	}
+	return c.AppendTo(dst)
+}
+
+// insertTop puts our Via and, with a token, our Record-Route on top.
+func (x *Proxy) insertTop(c *composer, m *wire.Message, o *outgoing) {
+	ours := x.net.Advertise(o.flow.Local)
+	c.line = append(c.line[:0], "Via: SIP/2.0/"...)
+	c.line = append(append(c.line, o.flow.Transport.String()...), ' ')
+	c.line = ours.AppendTo(c.line)
+	c.line = append(c.line, ";branch="...)
+	c.line = o.id.AppendBranch(c.line, o.loop)
+	c.line = append(c.line, "\r\n"...)
+	if o.token != nil {
+		c.line = append(c.line, "Record-Route: <sip:"...)
+		mark := len(c.line)
+		c.line = x.appendToken(c.line, m, o.domain, o.token)
+		if len(c.line) > mark {
+			c.line = append(c.line, '@')
+			c.line = ours.AppendTo(c.line)
+			c.line = append(c.line, ";lr>\r\n"...)
+		} else { // it cannot be made: without Record-Route
+			c.line = c.line[:mark-len("Record-Route: <sip:")]
 		}
 	}
-	if len(more) > 0 {
-		sp.Append(more)
-	}
-	return sp.AppendTo(dst)
+	c.InsertTop(c.line)
 }
 
 // dropRoutes takes out the Route values that were for us.
-func (x *Proxy) dropRoutes(sp *wire.Splice, m *wire.Message, o *outgoing) {
+func (c *composer) dropRoutes(m *wire.Message, o *outgoing) {
 	if !o.popped && !o.strict {
 		return
 	}
 	var last wire.Value
 	for v := range m.All(wire.Route) {
 		if o.popped {
-			sp.Remove(v)
+			c.Remove(v)
 			return
 		}
 		last = v
 	}
-	sp.Remove(last)
+	c.Remove(last)
 }
 
 // fixTopVia fills received and rport of the Via the request came with
 // (RFC 3261 §18.2.1, RFC 3581 §4).
-func (x *Proxy) fixTopVia(sp *wire.Splice, p *transport.Packet) {
+func (x *Proxy) fixTopVia(c *composer, p *transport.Packet) {
 	via := p.Msg.TopVia()
 	if !via.HasRPort && len(via.Received) == 0 {
-		if a, err := netip.ParseAddr(string(bytes.Trim(via.Host, "[]"))); err == nil && a == p.Flow.Remote.Addr() {
+		c.line = p.Flow.Remote.Addr().AppendTo(c.line[:0])
+		if bytes.Equal(c.line, bytes.Trim(via.Host, "[]")) {
 			return
 		}
 	}
-	var room [256]byte
-	sp.Replace(via.Value, p.Msg.AppendTopVia(room[:0], p.Flow.Remote))
+	c.line = p.Msg.AppendTopVia(c.line[:0], p.Flow.Remote)
+	c.Replace(via.Value, c.line)
 }
 
 // decrement takes one from Max-Forwards (RFC 3261 §16.6 step 3).
-func (x *Proxy) decrement(sp *wire.Splice, m *wire.Message) {
+func (c *composer) decrement(m *wire.Message) {
 	n, ok := m.MaxForwards()
 	if !ok {
 		n = maxForwards + 1
 	}
-	sp.SetMaxForwards(n - 1)
+	c.SetMaxForwards(n - 1)
 }
 
 // dropCredentials removes those credentials that are for realm: they are ours
 // and go no further (RFC 3261 §16.6 step 7, trust.md §1).
-func dropCredentials(sp *wire.Splice, m *wire.Message, f wire.Field, realm string) {
+func (c *composer) dropCredentials(m *wire.Message, f wire.Field, realm string) {
 	if !m.Has(f) {
 		return
 	}
 	for v := range m.All(f) {
 		if a, ok := wire.ParseAuth(v.Bytes()); ok {
-			if r, ok := a.Param("realm"); ok && string(r) == realm {
-				sp.Remove(v)
+			if r, ok := a.Param("realm"); ok && isQuoted(r, realm) {
+				c.Remove(v)
 			}
 		}
 	}
+}
+
+// isQuoted reports whether b is text, as it is or as a quoted-string.
+func isQuoted(b []byte, text string) bool {
+	if len(b) == len(text)+2 && b[0] == '"' {
+		b = b[1 : len(b)-1]
+	}
+	return string(b) == text
 }
 
 // loop is the value by which a request is known again (RFC 3261 §16.6 step 8):

@@ -78,20 +78,20 @@ type Options struct {
 
 // A Proxy is safe for concurrent use; see the package comment.
 type Proxy struct {
-	net     Network
-	txs     *transaction.Layer
-	tokens  *auth.Tokens
-	tags    *auth.Tags
-	node    uint8
-	world   World
-	calls   Calls
-	loc     Location
-	log     *slog.Logger
-	seed    maphash.Seed
-	metrics metrics
-	ringing ringing
-	splices sync.Pool
-	worlds  sync.Pool
+	net       Network
+	txs       *transaction.Layer
+	tokens    *auth.Tokens
+	tags      *auth.Tags
+	node      uint8
+	world     World
+	calls     Calls
+	loc       Location
+	log       *slog.Logger
+	seed      maphash.Seed
+	metrics   metrics
+	ringing   ringing
+	composers sync.Pool
+	worlds    sync.Pool
 }
 
 // New returns a proxy.
@@ -103,7 +103,7 @@ func New(o Options) *Proxy {
 		net: o.Network, txs: o.Transactions, tokens: o.Tokens, tags: o.Tags, node: o.Node, world: o.World, calls: o.Calls,
 		loc: o.Location, log: o.Logger, seed: maphash.MakeSeed(), metrics: newMetrics(o.Registerer),
 	}
-	x.splices.New = func() any { return new(wire.Splice) }
+	x.composers.New = func() any { return new(composer) }
 	x.worlds.New = func() any { return new(routing.World) }
 	x.ringing.init()
 	return x
@@ -189,26 +189,27 @@ func (x *Proxy) status(err error) int {
 
 // resolve asks routing about v: from memory when all is there, otherwise by
 // loading in the pool. then runs in the lane, now or later.
-func (x *Proxy) resolve(ln *lane.Lane, now time.Time, v routing.Visit, then func(routing.Plan, routing.Trace, error)) {
+func (x *Proxy) resolve(ln *lane.Lane, now time.Time, v *routing.Visit, then func(routing.Plan, routing.Trace, error)) {
 	w := x.worlds.Get().(*routing.World)
 	w.Reset(now)
-	plan, trace, err := routing.Resolve(w, v, x.cached)
+	plan, trace, err := routing.Resolve(w, *v, x.cached)
 	x.worlds.Put(w)
 	if !errors.Is(err, errMiss) {
 		then(plan, trace, err)
 		return
 	}
-	err = ln.Do(func(ctx context.Context) lane.Event {
-		var w routing.World
-		w.Reset(now)
-		plan, trace, err := routing.Resolve(&w, v, func(n routing.Need, w *routing.World) error {
+	if err := x.load(ln, now, *v, then); err != nil {
+		then(routing.Plan{}, nil, err)
+	}
+}
+
+func (x *Proxy) load(ln *lane.Lane, now time.Time, v routing.Visit, then func(routing.Plan, routing.Trace, error)) error {
+	return ln.Do(func(ctx context.Context) lane.Event {
+		plan, trace, err := routing.Resolve(routing.NewWorld(now), v, func(n routing.Need, w *routing.World) error {
 			return x.world.Load(ctx, n, w)
 		})
 		return Continue(func() { then(plan, trace, err) })
 	})
-	if err != nil {
-		then(routing.Plan{}, nil, err)
-	}
 }
 
 func (x *Proxy) cached(n routing.Need, w *routing.World) error {

@@ -137,8 +137,8 @@ func (r *relay) up(res *wire.Message) {
 // another status when status is not 0, without its session description when
 // dropSDP says so.
 func (x *Proxy) appendUp(dst []byte, res *wire.Message, status int, dropSDP bool) []byte {
-	sp := x.splices.Get().(*wire.Splice)
-	defer x.splices.Put(sp)
+	sp := x.composers.Get().(*composer)
+	defer x.composers.Put(sp)
 	sp.Reset(res)
 	sp.Remove(res.TopVia().Value)
 	if status != 0 && status != res.Status() {

@@ -14,6 +14,9 @@ type Packet struct {
 	Received time.Time        //
 	Err      *wire.ParseError // what is wrong with Msg; nil: nothing
 
+	// Again says that it is handled again: what was not in memory then was looked for.
+	Again bool
+
 	owned bool
 }
 
