@@ -107,6 +107,11 @@ func New(o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.transport.Close())
+		}
+	}()
 	s.txs = transaction.New(transaction.Options{Sender: s.transport, Registerer: o.Registerer})
 	s.registrar, err = registrar.New(registrar.Options{
 		Location: o.Location, Lines: s.auth, Limits: o.Limits, Registerer: o.Registerer, Logger: o.Logger,
@@ -129,6 +134,10 @@ func (s *Server) hostOf(host []byte) (string, bool) {
 
 // Addrs are the addresses the listeners got, in the order of the options.
 func (s *Server) Addrs() []netip.AddrPort { return s.transport.Addrs() }
+
+// Close unbinds the listeners of a server that is not to run; Run does it in the
+// end. It may be called more than once.
+func (s *Server) Close() error { return s.transport.Close() }
 
 // Run serves until ctx ends and returns when all it started has ended.
 func (s *Server) Run(ctx context.Context) error {

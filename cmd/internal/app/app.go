@@ -133,6 +133,9 @@ func (a *App) openSIP() error {
 	c := a.conf
 	var listeners []transport.Listener
 	for _, l := range c.SIP.Listeners {
+		if l.Advertise == l.Bind {
+			l.Advertise = netip.AddrPort{} // what it is bound to, whatever port a 0 becomes
+		}
 		listeners = append(listeners, transport.Listener{Bind: l.Bind, Advertise: l.Advertise, Transport: location.UDP})
 	}
 	var err error
@@ -149,6 +152,7 @@ func (a *App) openSIP() error {
 	if err != nil {
 		return err
 	}
+	a.onStop("sip listeners", a.sip.Close)
 	a.parts = append(a.parts, part{"sip", a.sip.Run})
 	return nil
 }
