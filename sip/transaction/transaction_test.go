@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,13 +42,27 @@ func (w *wirelog) take() []string {
 }
 
 // user remembers what a transaction told it.
-type user struct{ got []string }
-
-func (u *user) Response(_ *transaction.Client, m *wire.Message) {
-	u.got = append(u.got, fmt.Sprint(m.Status()))
+type user struct {
+	mu  sync.Mutex
+	got []string
 }
-func (u *user) Failed(*transaction.Client)   { u.got = append(u.got, "failed") }
-func (u *user) TimerC(c *transaction.Client) { u.got = append(u.got, "timer C"); c.Cancel(nil) }
+
+func (u *user) add(what string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.got = append(u.got, what)
+}
+
+// all is what it was told until now.
+func (u *user) all() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Clone(u.got)
+}
+
+func (u *user) Response(_ *transaction.Client, m *wire.Message) { u.add(fmt.Sprint(m.Status())) }
+func (u *user) Failed(*transaction.Client)                      { u.add("failed") }
+func (u *user) TimerC(c *transaction.Client)                    { u.add("timer C"); c.Cancel(nil) }
 
 // do is an event: a step written in a test.
 type do func(set *transaction.Set)
@@ -146,7 +161,7 @@ func (b *bench) answer(status int, method string) {
 	p := packet(b.t, location.UDP, fmt.Sprintf("SIP/2.0 %d X", status), via, "1 "+method)
 	b.step(func(set *transaction.Set) {
 		if !set.Response(&p.Msg) {
-			b.user.got = append(b.user.got, fmt.Sprint("stray ", status))
+			b.user.add(fmt.Sprint("stray ", status))
 		}
 	})
 }
@@ -176,7 +191,7 @@ func TestClientSendsAgain(t *testing.T) {
 					want[i] = at + " " + tt.method.String() + " sip:b@192.0.2.9 SIP/2.0"
 				}
 				b.want("sent", b.net.take(), want...)
-				b.want("user", b.user.got, "failed")
+				b.want("user", b.user.all(), "failed")
 				if !b.set.Empty() {
 					t.Error("the set is not empty after Timer B or F")
 				}
@@ -246,7 +261,7 @@ func TestInviteClient(t *testing.T) {
 					got = got[:len(tt.sent)]
 				}
 				b.want("sent", got, tt.sent...)
-				b.want("user", b.user.got, tt.user...)
+				b.want("user", b.user.all(), tt.user...)
 				<-time.After(70 * time.Second)
 				synctest.Wait()
 				if !b.set.Empty() {
@@ -262,7 +277,7 @@ func (b *bench) serve(method, via string) (srv *transaction.Server) {
 	p := packet(b.t, location.UDP, method+" sip:b@x SIP/2.0", via, "1 "+method)
 	b.step(func(set *transaction.Set) {
 		if set.Absorb(p) {
-			b.user.got = append(b.user.got, "absorbed")
+			b.user.add("absorbed")
 			return
 		}
 		srv = set.Serve(p)
@@ -331,7 +346,7 @@ func TestServer(t *testing.T) {
 				b := newBench(t, 0)
 				tt.play(b)
 				b.want("sent", b.net.take(), tt.sent...)
-				b.want("user", b.user.got, tt.user...)
+				b.want("user", b.user.all(), tt.user...)
 			})
 		})
 	}
