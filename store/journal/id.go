@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -68,23 +69,13 @@ func ParseID(s string) (n int64, ok bool) {
 		return 0, false
 	}
 	for i := range idLen {
-		d := digit(s[i])
+		d := strings.IndexByte(alphabet, s[i])
 		if d < 0 {
 			return 0, false
 		}
-		n = n<<5 | d
+		n = n<<5 | int64(d)
 	}
 	return n, true
-}
-
-// digit returns the value of a character of alphabet, or -1.
-func digit(c byte) int64 {
-	for i := range len(alphabet) {
-		if alphabet[i] == c {
-			return int64(i)
-		}
-	}
-	return -1
 }
 
 // FloorID returns the smallest id that a call of t or later can have, on any

@@ -14,69 +14,77 @@ import (
 type Party struct{ Domain, Number string }
 
 func compareParties(a, b Party) int {
-	return cmp.Or(strings.Compare(a.Domain, b.Domain), strings.Compare(a.Number, b.Number))
+	if a.Domain != b.Domain { // mostly the same string: decided by its address
+		return strings.Compare(a.Domain, b.Domain)
+	}
+	return strings.Compare(a.Number, b.Number)
 }
 
-// An Index says in which calls parties were. Secondary indexes of a table of
-// records would dirty a page for every row; so the records of a batch get one
-// small Index that is written as one value, and many of those are merged into
-// a run, sorted, from time to time.
-type Index map[Party][]int64
+// A Batch collects which numbers were in which calls. Secondary indexes of a
+// table of records would dirty a page for every row; so the records of a batch
+// get one small index that is written as one value, and many of those are
+// merged into a [Run], sorted, from time to time. The zero Batch is empty.
+type Batch struct{ entries []entry }
 
-// Add notes the parties of a call: who called, what was dialled, what rang.
-func (x Index) Add(id int64, c *feed.Call) {
-	x.add(c.Domain, c.Caller, id)
+type entry struct {
+	party Party
+	id    int64
+}
+
+// Reset empties the batch and keeps its memory.
+func (b *Batch) Reset() {
+	clear(b.entries)
+	b.entries = b.entries[:0]
+}
+
+// Add notes the numbers of a call: who called, what was dialled, what rang.
+func (b *Batch) Add(id int64, c *feed.Call) {
+	b.add(c.Domain, c.Caller, id)
 	if c.Called != c.Caller {
-		x.add(c.Domain, c.Called, id)
+		b.add(c.Domain, c.Called, id)
 	}
 	if c.Number != c.Caller && c.Number != c.Called {
-		x.add(c.Domain, c.Number, id)
+		b.add(c.Domain, c.Number, id)
 	}
 }
 
-func (x Index) add(domain, number string, id int64) {
+func (b *Batch) add(domain, number string, id int64) {
 	if number != "" {
-		p := Party{domain, number}
-		x[p] = append(x[p], id)
+		b.entries = append(b.entries, entry{Party{domain, number}, id})
 	}
 }
 
-// Merge adds the entries of y.
-func (x Index) Merge(y Index) {
-	for p, ids := range y {
-		x[p] = append(x[p], ids...)
-	}
-}
-
-// Sorted returns the parties in order.
-func (x Index) Sorted() []Party {
-	out := make([]Party, 0, len(x))
-	for p := range x {
-		out = append(out, p)
-	}
-	slices.SortFunc(out, compareParties)
-	return out
-}
-
-// errIndex reports a damaged index.
-var errIndex = errors.New("record: damaged index")
-
-// AppendIndex appends the form of x that [DecodeIndex] reads.
-func AppendIndex(b []byte, x Index) []byte {
+// AppendTo sorts the batch and appends its encoded form to dst: for each party
+// its domain, empty where it is that of the party before, its number, and its
+// ids; each with its length before it.
+func (b *Batch) AppendTo(dst []byte) []byte {
+	slices.SortFunc(b.entries, func(x, y entry) int {
+		if c := compareParties(x.party, y.party); c != 0 {
+			return c
+		}
+		return cmp.Compare(x.id, y.id)
+	})
 	domain := ""
-	for _, p := range x.Sorted() {
+	var ids []int64
+	var packed []byte
+	for i := 0; i < len(b.entries); {
+		p := b.entries[i].party
+		ids = ids[:0]
+		for ; i < len(b.entries) && b.entries[i].party == p; i++ {
+			ids = append(ids, b.entries[i].id)
+		}
 		if p.Domain == domain {
-			b = append(b, 0)
+			dst = append(dst, 0)
 		} else {
 			domain = p.Domain
-			b = appendText(b, domain)
+			dst = appendText(dst, domain)
 		}
-		b = appendText(b, p.Number)
-		ids := AppendIDs(nil, x[p])
-		b = binary.AppendUvarint(b, uint64(len(ids)))
-		b = append(b, ids...)
+		dst = appendText(dst, p.Number)
+		packed = appendSorted(packed[:0], ids)
+		dst = binary.AppendUvarint(dst, uint64(len(packed)))
+		dst = append(dst, packed...)
 	}
-	return b
+	return dst
 }
 
 func appendText(b []byte, s string) []byte {
@@ -84,26 +92,26 @@ func appendText(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// EachParty yields the parties of an encoded index with their encoded ids.
-func EachParty(b []byte, yield func(p Party, ids []byte)) error {
-	domain := ""
+// errIndex reports a damaged index.
+var errIndex = errors.New("record: damaged index")
+
+// Each yields the parties of an encoded batch with their packed ids, until
+// yield fails. The bytes are parts of b.
+func Each(b []byte, yield func(domain, number, ids []byte) error) error {
+	var domain []byte
 	for len(b) > 0 {
-		d, rest, ok := text(b)
-		if !ok {
+		d, rest, ok1 := text(b)
+		number, rest, ok2 := text(rest)
+		ids, rest, ok3 := text(rest)
+		if !ok1 || !ok2 || !ok3 {
 			return errIndex
 		}
-		if len(d) > 0 && string(d) != domain {
-			domain = string(d)
+		if len(d) > 0 {
+			domain = d
 		}
-		number, rest, ok := text(rest)
-		if !ok {
-			return errIndex
+		if err := yield(domain, number, ids); err != nil {
+			return err
 		}
-		ids, rest, ok := text(rest)
-		if !ok {
-			return errIndex
-		}
-		yield(Party{domain, string(number)}, ids)
 		b = rest
 	}
 	return nil
@@ -117,32 +125,74 @@ func text(b []byte) (s, rest []byte, ok bool) {
 	return b[w : w+int(n)], b[w+int(n):], true
 }
 
-// DecodeIndex reads what [AppendIndex] wrote.
-func DecodeIndex(b []byte) (Index, error) {
-	x := make(Index)
-	var bad error
-	err := EachParty(b, func(p Party, ids []byte) {
-		var err error
-		if x[p], err = DecodeIDs(x[p], ids); err != nil {
-			bad = err
-		}
-	})
-	return x, errors.Join(err, bad)
+// A Run is many batches as one.
+type Run struct {
+	parties   map[Party]*[]int64
+	low, high int64
 }
 
-// AppendIDs appends ids, sorted and each once, as differences.
-func AppendIDs(b []byte, ids []int64) []byte {
-	ids = slices.Clone(ids)
-	slices.Sort(ids)
+// NewRun returns an empty run.
+func NewRun() *Run { return &Run{parties: make(map[Party]*[]int64)} }
+
+// Add adds an encoded batch.
+func (r *Run) Add(b []byte) error {
+	return Each(b, func(domain, number, packed []byte) error {
+		ids := r.parties[Party{string(domain), string(number)}]
+		if ids == nil {
+			ids = new([]int64)
+			r.parties[Party{string(domain), string(number)}] = ids
+		}
+		n := len(*ids)
+		var err error
+		if *ids, err = DecodeIDs(*ids, packed); err != nil {
+			return err
+		}
+		for _, id := range (*ids)[n:] {
+			if r.low == 0 || id < r.low {
+				r.low = id
+			}
+			r.high = max(r.high, id)
+		}
+		return nil
+	})
+}
+
+// Span returns the smallest and the greatest id in the run.
+func (r *Run) Span() (low, high int64) { return r.low, r.high }
+
+// Parties returns the parties in order.
+func (r *Run) Parties() []Party {
+	out := make([]Party, 0, len(r.parties))
+	for p := range r.parties {
+		out = append(out, p)
+	}
+	slices.SortFunc(out, compareParties)
+	return out
+}
+
+// AppendIDs appends the packed ids of a party to dst.
+func (r *Run) AppendIDs(dst []byte, p Party) []byte {
+	ids := r.parties[p]
+	if ids == nil {
+		return dst
+	}
+	slices.Sort(*ids)
+	return appendSorted(dst, *ids)
+}
+
+// appendSorted appends sorted ids, each once, as differences.
+func appendSorted(b []byte, ids []int64) []byte {
 	last := int64(0)
-	for _, id := range slices.Compact(ids) {
-		b = binary.AppendUvarint(b, uint64(id-last))
-		last = id
+	for _, id := range ids {
+		if id != last {
+			b = binary.AppendUvarint(b, uint64(id-last))
+			last = id
+		}
 	}
 	return b
 }
 
-// DecodeIDs appends to dst what [AppendIDs] wrote.
+// DecodeIDs appends to dst the ids that are packed in b.
 func DecodeIDs(dst []int64, b []byte) ([]int64, error) {
 	last := int64(0)
 	for len(b) > 0 {

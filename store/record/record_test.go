@@ -84,35 +84,56 @@ func FuzzString(f *testing.F) {
 
 func TestIndex(t *testing.T) {
 	t.Parallel()
-	x := record.Index{}
-	x.Add(7, &feed.Call{Domain: "a.test", Caller: "1001", Called: "1002", Number: "1003"})
-	x.Add(3, &feed.Call{Domain: "a.test", Caller: "1001", Called: "1001", Number: "1001"})
-	x.Add(math.MaxInt64, &feed.Call{Domain: "b.test", Caller: "1001", Called: "+49"})
-	x.Add(7, &feed.Call{Domain: "a.test", Caller: "1001"})
-	want := record.Index{
-		{Domain: "a.test", Number: "1001"}: {3, 7},
+	var b record.Batch
+	b.Add(7, &feed.Call{Domain: "a.test", Caller: "1001", Called: "1002", Number: "1003"})
+	b.Add(3, &feed.Call{Domain: "a.test", Caller: "1001", Called: "1001", Number: "1001"})
+	b.Add(math.MaxInt64, &feed.Call{Domain: "b.test", Caller: "1001", Called: "+49"})
+	b.Add(7, &feed.Call{Domain: "a.test", Caller: "1001"})
+	run := record.NewRun()
+	if err := run.Add(b.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	b.Reset()
+	b.Add(5, &feed.Call{Domain: "a.test", Caller: "1001"})
+	if err := run.Add(b.AppendTo(nil)); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[record.Party][]int64)
+	for _, p := range run.Parties() {
+		ids, err := record.DecodeIDs(nil, run.AppendIDs(nil, p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[p] = ids
+	}
+	want := map[record.Party][]int64{
+		{Domain: "a.test", Number: "1001"}: {3, 5, 7},
 		{Domain: "a.test", Number: "1002"}: {7},
 		{Domain: "a.test", Number: "1003"}: {7},
 		{Domain: "b.test", Number: "1001"}: {math.MaxInt64},
 		{Domain: "b.test", Number: "+49"}:  {math.MaxInt64},
 	}
-	got, err := record.DecodeIndex(record.AppendIndex(nil, x))
-	if diff := cmp.Diff(want, got); err != nil || diff != "" {
-		t.Errorf("DecodeIndex(AppendIndex(x)) = %v (-want +got):\n%s", err, diff)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("run (-want +got):\n%s", diff)
+	}
+	if low, high := run.Span(); low != 3 || high != math.MaxInt64 {
+		t.Errorf("Span = %d, %d", low, high)
 	}
 }
 
 func FuzzIndex(f *testing.F) {
-	x := record.Index{}
-	x.Add(7, &feed.Call{Domain: "a.test", Caller: "1001", Called: "1002", Number: "1003"})
-	f.Add(record.AppendIndex(nil, x))
+	var b record.Batch
+	b.Add(7, &feed.Call{Domain: "a.test", Caller: "1001", Called: "1002", Number: "1003"})
+	f.Add(b.AppendTo(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		x, err := record.DecodeIndex(b)
-		if err != nil {
+		run := record.NewRun()
+		if run.Add(b) != nil {
 			return
 		}
-		if _, err := record.DecodeIndex(record.AppendIndex(nil, x)); err != nil {
-			t.Error(err)
+		for _, p := range run.Parties() {
+			if _, err := record.DecodeIDs(nil, run.AppendIDs(nil, p)); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

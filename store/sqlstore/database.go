@@ -78,7 +78,11 @@ func openDatabase(ctx context.Context, path string, log *slog.Logger, m *metrics
 	}
 	d.write.SetMaxOpenConns(1)
 	d.write.SetMaxIdleConns(1)
-	if err := d.migrate(ctx, log); err != nil {
+	steps, err := fs.Sub(migrations, "migrations")
+	if err == nil {
+		err = d.migrate(ctx, log, steps)
+	}
+	if err != nil {
 		return nil, errors.Join(err, d.write.Close())
 	}
 	if d.read, err = sql.Open("sqlite", dsn(path, false)); err != nil {
@@ -104,11 +108,7 @@ func private(path string) error {
 
 // migrate brings the schema to that of this release. A database with data is
 // copied first, to its path with ".schema-N" and the old number.
-func (d *database) migrate(ctx context.Context, log *slog.Logger) error {
-	steps, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return fmt.Errorf("sqlstore: %w", err)
-	}
+func (d *database) migrate(ctx context.Context, log *slog.Logger, steps fs.FS) error {
 	p, err := goose.NewProvider(goose.DialectSQLite3, d.write, steps, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrations: %w", err)

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"bellhop/feed"
@@ -20,35 +21,49 @@ import (
 
 const (
 	recordRows = 50    // rows of one insert
-	runCalls   = 16384 // calls in the tail that make a run
+	runCalls   = 65536 // calls in the tail that make a run
+	runRows    = 50    // rows of one insert into a run
+	runCommit  = 1000  // rows of one transaction of a merge: others wait for the writer
 )
+
+// batch is what SaveRecords works in, kept from one time to the next.
+type batch struct {
+	mu    sync.Mutex // held over the transaction: batches follow each other anyway
+	rows  []any
+	bytes []byte
+	index record.Batch
+}
 
 // SaveRecords implements [journal.Sink].
 func (s *Store) SaveRecords(ctx context.Context, calls []*feed.Call) error {
 	ctx = context.WithoutCancel(ctx) // see SaveBindings
-	index := make(record.Index, len(calls))
-	var err error
-	buf := make([]byte, 0, 1024*min(len(calls), recordRows))
-	err = s.db.tx(ctx, powerLoss, func(tx *sql.Tx) error {
+	b := &s.batch
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.index.Reset()
+	rows, buf := b.rows[:0], b.bytes[:0]
+	for _, c := range calls {
+		id, ok := journal.ParseID(c.ID)
+		if !ok {
+			continue // the journal takes no others
+		}
+		start := len(buf)
+		buf = record.AppendJSON(buf, c)
+		rows = append(rows, id, c.Domain, buf[start:len(buf):len(buf)])
+		b.index.Add(id, c)
+	}
+	start := len(buf)
+	buf = b.index.AppendTo(buf)
+	entries := buf[start:]
+	b.rows, b.bytes = rows, buf
+	err := s.db.tx(ctx, powerLoss, func(tx *sql.Tx) error {
 		one, many := tx.StmtContext(ctx, s.insert), tx.StmtContext(ctx, s.insertMany)
-		args := make([]any, 0, 3*recordRows)
-		for part := range slices.Chunk(calls, recordRows) {
-			args, buf = args[:0], buf[:0]
-			for _, c := range part {
-				id, ok := journal.ParseID(c.ID)
-				if !ok {
-					continue // the journal takes no others
-				}
-				start := len(buf)
-				buf = record.AppendJSON(buf, c)
-				args = append(args, id, c.Domain, buf[start:len(buf):len(buf)])
-				index.Add(id, c)
-			}
-			if err := insertRecords(ctx, one, many, args); err != nil {
+		for part := range slices.Chunk(rows, 3*recordRows) {
+			if err := insertRecords(ctx, one, many, part); err != nil {
 				return err
 			}
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO record_tail (calls, entries) VALUES (?, ?)", len(calls), record.AppendIndex(nil, index))
+		_, err := tx.ExecContext(ctx, "INSERT INTO record_tail (calls, entries) VALUES (?, ?)", len(calls), entries)
 		if err != nil {
 			return fmt.Errorf("sqlstore: save records: %w", err)
 		}
@@ -81,61 +96,85 @@ func insertRecords(ctx context.Context, one, many *sql.Stmt, args []any) error {
 	return nil
 }
 
-// mergeTail makes one run of the tail.
+// mergeTail makes one run of the tail, in several transactions: the entries
+// count from the last one on, which takes the tail away.
 func (s *Store) mergeTail(ctx context.Context) error {
-	return s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
-		index, last, err := readTail(ctx, tx)
-		if err != nil || len(index) == 0 {
-			return err
-		}
-		low, high := int64(math.MaxInt64), int64(0)
-		for _, ids := range index {
-			low, high = min(low, slices.Min(ids)), max(high, slices.Max(ids))
-		}
-		var run int64
-		err = tx.QueryRowContext(ctx, "INSERT INTO record_runs (low, high) VALUES (?, ?) RETURNING run", low, high).Scan(&run)
-		if err != nil {
+	run, last, err := s.readTail(ctx)
+	if err != nil {
+		return err
+	}
+	var n int64
+	err = s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(run), 0) + 1 FROM record_runs").Scan(&n); err != nil {
 			return fmt.Errorf("sqlstore: merge: %w", err)
 		}
-		const rows = 50
-		args := make([]any, 0, 4*rows)
-		for part := range slices.Chunk(index.Sorted(), rows) {
-			args = args[:0]
-			for _, p := range part {
-				args = append(args, run, p.Domain, p.Number, record.AppendIDs(nil, index[p]))
-			}
-			if _, err := tx.ExecContext(ctx, "INSERT INTO record_entries (run, domain, number, ids) VALUES "+placeholders(len(part), 4), args...); err != nil {
-				return fmt.Errorf("sqlstore: merge: %w", err)
-			}
+		_, err := tx.ExecContext(ctx, "DELETE FROM record_entries WHERE run >= ?", n) // of a merge that was cut short
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for parties := range slices.Chunk(run.Parties(), runCommit) {
+		if err := s.db.tx(ctx, processDeath, func(tx *sql.Tx) error { return s.insertEntries(ctx, tx, n, run, parties) }); err != nil {
+			return err
+		}
+	}
+	return s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
+		low, high := run.Span()
+		if _, err := tx.ExecContext(ctx, "INSERT INTO record_runs (run, low, high) VALUES (?, ?, ?)", n, low, high); err != nil {
+			return fmt.Errorf("sqlstore: merge: %w", err)
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM record_tail WHERE seq <= ?", last); err != nil {
 			return fmt.Errorf("sqlstore: merge: %w", err)
 		}
-		s.tail.Store(0)
-		return nil
+		return tx.QueryRowContext(ctx, "SELECT COALESCE(SUM(calls), 0) FROM record_tail").Scan((*tailCount)(&s.tail))
 	})
 }
 
-// readTail returns the tail as one index, and its last row.
-func readTail(ctx context.Context, tx *sql.Tx) (index record.Index, last int64, err error) {
-	rows, err := tx.QueryContext(ctx, "SELECT seq, entries FROM record_tail ORDER BY seq")
+// insertEntries writes a part of run n.
+func (s *Store) insertEntries(ctx context.Context, tx *sql.Tx, n int64, run *record.Run, parties []record.Party) error {
+	many := tx.StmtContext(ctx, s.insertEntry)
+	args := make([]any, 0, 4*runRows)
+	for part := range slices.Chunk(parties, runRows) {
+		args = args[:0]
+		for _, p := range part {
+			args = append(args, n, p.Domain, p.Number, run.AppendIDs(nil, p))
+		}
+		var err error
+		if len(part) == runRows {
+			_, err = many.ExecContext(ctx, args...)
+		} else {
+			_, err = tx.ExecContext(ctx, insertEntry(len(part)), args...)
+		}
+		if err != nil {
+			return fmt.Errorf("sqlstore: merge: %w", err)
+		}
+	}
+	return nil
+}
+
+func insertEntry(rows int) string {
+	return "INSERT INTO record_entries (run, domain, number, ids) VALUES " + placeholders(rows, 4)
+}
+
+// readTail returns the tail as one run, and its last row.
+func (s *Store) readTail(ctx context.Context) (run *record.Run, last int64, err error) {
+	rows, err := s.db.read.QueryContext(ctx, "SELECT seq, entries FROM record_tail ORDER BY seq")
 	if err != nil {
 		return nil, 0, fmt.Errorf("sqlstore: merge: %w", err)
 	}
 	defer rows.Close()
-	index = make(record.Index)
+	run = record.NewRun()
 	for rows.Next() {
 		var entries sql.RawBytes
 		if err := rows.Scan(&last, &entries); err != nil {
 			return nil, 0, fmt.Errorf("sqlstore: merge: %w", err)
 		}
-		x, err := record.DecodeIndex(entries)
-		if err != nil {
+		if err := run.Add(entries); err != nil {
 			return nil, 0, err
 		}
-		index.Merge(x)
 	}
-	return index, last, rows.Err()
+	return run, last, rows.Err()
 }
 
 // Record returns the record of a call of a domain, or [directory.ErrNotFound].
@@ -249,15 +288,13 @@ func (s *Store) idsOf(ctx context.Context, domain string, numbers []string, low,
 		return nil, err
 	}
 	ids, err = collect(ctx, tx, ids, func(b []byte, ids []int64) ([]int64, error) {
-		var bad error
-		err := record.EachParty(b, func(p record.Party, packed []byte) {
-			if p.Domain == domain && slices.Contains(numbers, p.Number) {
-				if ids, err = record.DecodeIDs(ids, packed); err != nil {
-					bad = err
-				}
+		err := record.Each(b, func(d, number, packed []byte) (err error) {
+			if string(d) == domain && slices.Contains(numbers, string(number)) {
+				ids, err = record.DecodeIDs(ids, packed)
 			}
+			return err
 		})
-		return ids, errors.Join(err, bad)
+		return ids, err
 	}, "SELECT entries FROM record_tail")
 	if err != nil {
 		return nil, err

@@ -65,9 +65,10 @@ type Store struct {
 	tail  atomic.Int64 // calls in record_tail
 	dirty atomic.Bool  // bindings were committed that are not synced
 
+	batch    batch
 	applying sync.Mutex // from the begin of Apply until the cache has forgotten
 
-	insert, insertMany, upsert *sql.Stmt
+	insert, insertMany, insertEntry, upsert *sql.Stmt
 }
 
 // New opens the database, migrates it, and loads bindings and journal. Errors
@@ -132,6 +133,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	}{
 		{&s.insert, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(1, 3)},
 		{&s.insertMany, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(recordRows, 3)},
+		{&s.insertEntry, insertEntry(runRows)},
 		{&s.upsert, `INSERT INTO bindings (domain, user, expires, packed) VALUES (?,?,?,?)
 			ON CONFLICT (domain, user) DO UPDATE SET expires = excluded.expires, packed = excluded.packed`},
 	} {

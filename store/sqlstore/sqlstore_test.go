@@ -1,10 +1,23 @@
 package sqlstore_test
 
 import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"bellhop/feed"
+	"bellhop/routing"
+	"bellhop/routing/directory"
 	"bellhop/store/sqlstore"
 	"bellhop/store/storetest"
 )
@@ -36,4 +49,179 @@ func TestStore(t *testing.T) {
 		s := open(t, o)
 		return storetest.Parts{Store: s, Bindings: s.Bindings, Calls: s.Calls, Cache: s.Cache}
 	})
+}
+
+func TestReopen(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, in(dir))
+	storetest.Provision(t, s)
+	a := storetest.AOR(t, "1001")
+	if _, _, err := s.Bindings.Register(t.Context(), a, storetest.Register("desk-1001", 5060, 1)); err != nil {
+		t.Fatal(err)
+	}
+	want := s.Bindings.Bindings(a)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Run(ctx); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	again := open(t, in(dir))
+	doc, err := again.Get(t.Context(), storetest.Ref(directory.KindNumber, "1001"))
+	if err != nil || string(doc.Body) != `{"user":"ana"}` {
+		t.Errorf("Get after reopening = %s, %v", doc.Body, err)
+	}
+	got := again.Bindings.Bindings(a)
+	if len(got) != 1 || got[0].Expires.After(time.Now().Add(got[0].Granted)) {
+		t.Fatalf("Bindings after reopening = %+v, want one, within what was granted", got)
+	}
+	got[0].Expires = want[0].Expires // stored with slack, cut to what was granted
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+		t.Errorf("Bindings after reopening (-want +got):\n%s", diff)
+	}
+	if _, ok := again.Cache.Tenant([]byte("192.0.2.1")); !ok {
+		t.Error("the alias is not known after reopening")
+	}
+	if err := again.Cache.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var w routing.World
+	for _, need := range []routing.Need{
+		{Kind: routing.NeedNumber, Domain: storetest.Domain, Key: "1001"},
+		{Kind: routing.NeedUser, Domain: storetest.Domain, Key: "ana"},
+		{Kind: routing.NeedDevice, Domain: storetest.Domain, Key: "desk-1001"},
+	} {
+		if !again.Cache.Cached(need, &w) {
+			t.Errorf("%s is not cached after Warm", need)
+		}
+	}
+	if _, known, _ := again.Cache.Credentials().Credential(storetest.Domain, "desk-1001"); !known {
+		t.Error("the credential is not cached after Warm")
+	}
+}
+
+func TestModes(t *testing.T) {
+	t.Parallel()
+	o := in(filepath.Join(t.TempDir(), "data"))
+	open(t, o)
+	for path, want := range map[string]os.FileMode{o.File: 0o600, filepath.Dir(o.File): 0o700, o.Journal: 0o700} {
+		st, err := os.Stat(path)
+		if err != nil || st.Mode().Perm() != want {
+			t.Errorf("mode of %s = %v, %v, want %04o", path, st.Mode().Perm(), err, want)
+		}
+	}
+}
+
+func TestSchemas(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o := in(dir)
+	s := open(t, o)
+	storetest.Provision(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newer := fstest.MapFS{
+		"00001_first.sql":  {Data: []byte("-- +goose Up\nSELECT 1;\n")},
+		"00002_second.sql": {Data: []byte("-- +goose Up\nDROP TABLE tokens;\n")},
+	}
+	if err := sqlstore.Migrate(t.Context(), o.File, newer); err != nil {
+		t.Fatalf("the next release: %v", err)
+	}
+	_, err := sqlstore.New(t.Context(), o)
+	if !errors.Is(err, sqlstore.ErrNewer) || !strings.Contains(err.Error(), "schema 2") || !strings.Contains(err.Error(), o.File) {
+		t.Errorf("New on a newer schema = %v, want %v that names file and schema", err, sqlstore.ErrNewer)
+	}
+	before := o
+	before.File += ".schema-1"
+	old := open(t, before)
+	if _, err := old.Get(t.Context(), storetest.Ref(directory.KindNumber, "1001")); err != nil {
+		t.Errorf("the copy from before the migration: %v", err)
+	}
+}
+
+func TestRestoreRaisesEpoch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	o := in(dir)
+	s := open(t, o)
+	storetest.Provision(t, s)
+	backup := filepath.Join(dir, "backup.db")
+	if err := s.Backup(t.Context(), backup); err != nil {
+		t.Fatal(err)
+	}
+	late := storetest.Apply(t, s, storetest.Put(directory.KindNumber, "1003", `{"label":"late"}`))[0]
+	if err := sqlstore.Restore(t.Context(), backup, o.File); err == nil {
+		t.Error("Restore over an open database succeeded")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := sqlstore.Restore(t.Context(), backup, o.File); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, o)
+	if doc, err := again.Get(t.Context(), storetest.Ref(directory.KindNumber, "1003")); err != nil || string(doc.Body) != "{}" {
+		t.Errorf("Get after Restore = %s, %v, want what the backup had", doc.Body, err)
+	}
+	doc := storetest.Apply(t, again, storetest.Put(directory.KindNumber, "1003", `{"label":"new"}`))[0]
+	if doc.Version.Compare(late.Version) <= 0 || doc.Version.Epoch != 2 {
+		t.Errorf("version after Restore = %s, want it after %s", doc.Version, late.Version)
+	}
+	_, err := again.Apply(t.Context(), storetest.Author(), []directory.Write{{Ref: doc.Ref, Body: []byte(`{}`), IfMatch: late.Version}})
+	if !errors.Is(err, directory.ErrVersion) {
+		t.Errorf("Apply with a version from before = %v, want %v", err, directory.ErrVersion)
+	}
+}
+
+// Records are found by number from runs and from the tail alike.
+func TestRecordRuns(t *testing.T) {
+	t.Parallel()
+	s := open(t, in(t.TempDir()))
+	now := time.Now()
+	want := 0
+	for n := range 300 {
+		var batch []*feed.Call
+		for i := range 10 {
+			called := strconv.Itoa(2000 + (n*10+i)%70)
+			if called == "2007" {
+				want++
+			}
+			batch = append(batch, storetest.Call(s.Calls, "1001", called, called, now))
+		}
+		if err := s.SaveRecords(t.Context(), batch); err != nil {
+			t.Fatal(err)
+		}
+		if n%97 == 50 {
+			if err := sqlstore.MergeTail(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	got, f := 0, feed.Filter{Numbers: []string{"2007"}, Limit: 7}
+	last := "~"
+	for {
+		calls, next, err := s.Records(t.Context(), storetest.Domain, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range calls {
+			if c.ID >= last || c.Called != "2007" {
+				t.Fatalf("record %s of %s after %s", c.ID, c.Called, last)
+			}
+			last = c.ID
+			got++
+		}
+		if f.Cursor = next; next == "" {
+			break
+		}
+	}
+	if got != want {
+		t.Errorf("records of 2007 = %d, want %d", got, want)
+	}
 }
