@@ -144,6 +144,7 @@ func (s *Server) accepted(p *transport.Packet, v auth.Verdict, home, asked *dire
 		Origin: routing.OriginDevice, Domain: asked.Name, Realm: home.Realm,
 		Caller: routing.Caller{Domain: home.Name, Device: v.Device.Device, Number: v.Line},
 	}
+	a.from.Caller.Behind = p.Msg.Method() == wire.Invite && behindNAT(p)
 	return s.routed(p, a, uri, uriOK), true
 }
 
@@ -180,7 +181,7 @@ func (s *Server) routed(p *transport.Packet, a admission, uri wire.URI, uriOK bo
 
 // capabilities answers an OPTIONS for the server itself (RFC 3261 §11.2).
 const capabilities = "Allow: INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, INFO, PRACK, UPDATE, REFER, PUBLISH\r\n" +
-	"Accept: application/sdp\r\nSupported: path, outbound\r\n"
+	"Accept: application/sdp\r\n"
 
 // valid is the request validation of RFC 3261 §16.3 that needs no origin; it
 // returns the status to refuse with, or 0.

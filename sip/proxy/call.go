@@ -269,6 +269,7 @@ func (c *call) invite(e ring.Invite) {
 	o.token = &auth.Token{Caller: c.x.callerSide(p, c.from), Callee: sideOf(c.live.Number, &e.Target), Node: c.x.node}
 	if d, ok := c.plan.Decision.(routing.Ring); ok {
 		o.alert = d.Alert
+		o.forked = targets(d) > 1
 	}
 	buf := c.x.txs.Buffer()
 	*buf = c.x.compose(*buf, p, &o)
@@ -288,11 +289,19 @@ func (c *call) breadth(m *wire.Message) int {
 	if v, ok := m.Get(wire.MaxBreadth); ok {
 		n = atoi(v.Bytes(), maxBreadth)
 	}
-	targets := 1
-	if d, ok := c.plan.Decision.(routing.Ring); ok && len(d.Stages) > 0 {
-		targets = max(1, len(d.Stages[0].Targets))
+	if d, ok := c.plan.Decision.(routing.Ring); ok {
+		n /= targets(d)
 	}
-	return max(1, n/targets)
+	return max(1, n)
+}
+
+// targets is how many branches a plan may have at once, at least 1.
+func targets(d routing.Ring) int {
+	n := 1
+	for _, s := range d.Stages {
+		n = max(n, len(s.Targets))
+	}
+	return n
 }
 
 // Response implements [transaction.User].

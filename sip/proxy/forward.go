@@ -35,6 +35,7 @@ type outgoing struct {
 	realm   string
 	origin  routing.Origin
 	popped  bool // our own Route value goes
+	forked  bool // one of several branches of an INVITE
 	inside  bool // belongs to a dialog
 	strict  bool // the last Route value became the Request-URI (RFC 3261 §16.4)
 }
@@ -79,6 +80,9 @@ func (x *Proxy) compose(dst []byte, p *transport.Packet, o *outgoing) []byte {
 			c.line = strconv.AppendInt(c.line, int64(o.breadth), 10)
 			c.line = append(c.line, "\r\n"...)
 		}
+		if o.forked {
+			c.dropReliable(m)
+		}
 		if o.alert != "" {
 			c.RemoveAll(wire.AlertInfo)
 			c.line = wire.AppendLine(c.line, "Alert-Info", o.alert)
@@ -86,6 +90,17 @@ func (x *Proxy) compose(dst []byte, p *transport.Packet, o *outgoing) []byte {
 		c.Append(c.line)
 	}
 	return c.AppendTo(dst)
+}
+
+// dropReliable takes 100rel out of Supported: responses of several branches lose
+// their session description on the way up (rule ring.early-media), and one that was
+// sent reliably must not (RFC 3262 §3).
+func (c *composer) dropReliable(m *wire.Message) {
+	for v := range m.All(wire.Supported) {
+		if bytes.EqualFold(v.Bytes(), []byte("100rel")) {
+			c.Remove(v)
+		}
+	}
 }
 
 // insertTop puts our Via and, with a token, our Record-Route on top.
