@@ -96,7 +96,7 @@ func alsoPure() map[string][]string {
 // included. A module that is not listed may be imported by every shell.
 func outside() map[string][]string {
 	return map[string][]string{
-		"github.com/emiago/sipgo":         {"sip/wire", "sip/b2bua", "sip/trunk", "sip/event"},
+		"github.com/emiago/sipgo":         {"sip/wire", "sip/b2bua", "sip/trunk", "sip/event", "sip/siptest"},
 		"github.com/icholy/digest":        {"sip", "cmd"},
 		"github.com/goccy/go-yaml":        {"config"},
 		"github.com/alecthomas/kong":      {"cmd"},
