@@ -17,8 +17,8 @@ const (
 // pass into the domain. A device asserts nothing about its identity (RFC 3325
 // §5): it is known by its credentials. Fields that are not listed pass.
 var border = []struct { //nolint:gochecknoglobals // a table
-	field                    wire.Field
-	stranger, device, trunk_ treatment
+	field                   wire.Field
+	stranger, device, trunk treatment
 }{
 	{wire.PAssertedIdentity, drop, drop, drop},
 	{wire.PPreferredIdentity, drop, keep, drop},
@@ -38,7 +38,7 @@ func (c *composer) cross(m *wire.Message, origin routing.Origin) {
 		case routing.OriginDevice:
 			t = row.device
 		case routing.OriginTrunk:
-			t = row.trunk_
+			t = row.trunk
 		case routing.OriginNode:
 			t = keep
 		case routing.OriginStranger:
@@ -47,16 +47,5 @@ func (c *composer) cross(m *wire.Message, origin routing.Origin) {
 		if t == drop && m.Has(row.field) {
 			c.RemoveAll(row.field)
 		}
-	}
-}
-
-// allowedFromOutside are the methods that a trunk or a stranger may send within
-// a dialog (trust.md §1).
-func allowedFromOutside(m wire.Method) bool {
-	switch m {
-	case wire.Ack, wire.Bye, wire.Cancel, wire.Invite, wire.Update, wire.Prack, wire.Info, wire.Options:
-		return true
-	default:
-		return false
 	}
 }

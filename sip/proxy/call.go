@@ -32,9 +32,9 @@ type call struct {
 	pending  []ring.Event // made while effects were carried out
 	busy     bool         // effects are being carried out
 
-	now   time.Time     // of this step
-	res   *wire.Message // the response this step is about
-	from_ ring.BranchID
+	now    time.Time     // of this step
+	res    *wire.Message // the response this step is about
+	source ring.BranchID // whose response it is
 
 	loop      uint32
 	popped    bool // the request carried a Route of ours
@@ -311,7 +311,7 @@ func (c *call) Response(client *transaction.Client, res *wire.Message) {
 		return // RFC 3261 §16.7 step 5; ring.silent counts from the first 1xx below
 	}
 	c.now = time.Now()
-	c.res, c.from_ = res, ring.BranchID(client.Branch)
+	c.res, c.source = res, ring.BranchID(client.Branch)
 	b := &c.branches[client.Branch]
 	if status >= 300 {
 		if status != 487 && !c.srv.Done() {
@@ -321,7 +321,7 @@ func (c *call) Response(client *transaction.Client, res *wire.Message) {
 	if status > 100 && status < 200 && c.live.State == feed.Calling {
 		c.update(func(l *feed.Call) { l.State = feed.Ringing })
 	}
-	c.step(ring.Response{Now: c.now, Branch: c.from_, Status: status, SDP: len(res.Body()) > 0})
+	c.step(ring.Response{Now: c.now, Branch: c.source, Status: status, SDP: len(res.Body()) > 0})
 	c.res = nil
 }
 
@@ -347,7 +347,7 @@ func (c *call) CancelAll(reason string) {
 // reply sends a response upstream.
 func (c *call) reply(e ring.Reply) {
 	res := c.res
-	if e.From != ring.None && e.From != c.from_ || res == nil {
+	if e.From != ring.None && e.From != c.source || res == nil {
 		res = nil
 		if e.From != ring.None && int(e.From) < len(c.branches) {
 			res = c.branches[e.From].final

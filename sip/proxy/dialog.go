@@ -3,6 +3,7 @@ package proxy
 import (
 	"bytes"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -29,9 +30,8 @@ type Dialog struct {
 // Valid reports that the request may be forwarded.
 func (d Dialog) Valid() bool { return d.ok }
 
-// IsOurs reports whether a URI of a Route names one of our listeners.
-func (x *Proxy) IsOurs(u wire.URI, local netip.AddrPort) bool {
-	ours := x.net.Advertise(local)
+// isOurs reports whether a URI of a Route names one of our listeners.
+func (x *Proxy) isOurs(u wire.URI) bool {
 	if !bytes.EqualFold(u.Scheme, []byte("sip")) {
 		return false
 	}
@@ -42,19 +42,36 @@ func (x *Proxy) IsOurs(u wire.URI, local netip.AddrPort) bool {
 			return false
 		}
 	}
-	if uint16(port) != ours.Port() {
-		return false
-	}
 	host := bytes.Trim(u.Host, "[]")
+	for _, ours := range x.ours {
+		if uint16(port) == ours.Port() && isAddr(host, ours.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// isAddr reports whether text is the address a.
+func isAddr(text []byte, a netip.Addr) bool {
 	var room [64]byte
-	if bytes.Equal(host, ours.Addr().AppendTo(room[:0])) {
+	if bytes.Equal(text, a.AppendTo(room[:0])) {
 		return true
 	}
-	if ours.Addr().Is4() { // written in one way only
+	if a.Is4() { // written in one way only
 		return false
 	}
-	a, err := netip.ParseAddr(string(host))
-	return err == nil && a == ours.Addr()
+	other, err := netip.ParseAddr(string(text))
+	return err == nil && other == a
+}
+
+// ourRoute reports whether the value of a Route or Record-Route is ours.
+func (x *Proxy) ourRoute(v wire.Value) bool {
+	na, ok := wire.ParseNameAddr(v.Bytes())
+	if !ok {
+		return false
+	}
+	u, ok := wire.ParseURI(na.URI)
+	return ok && x.isOurs(u)
 }
 
 // Dialog proves that a request belongs to a dialog of ours and finds the other
@@ -99,18 +116,13 @@ func (x *Proxy) Dialog(p *transport.Packet, fromDomain, toDomain string) (d Dial
 // dialog is ours, to be popped. It is not ok when there is one of somebody else:
 // a device has no business to route past us.
 func (x *Proxy) OwnRoute(p *transport.Packet) (popped, ok bool) {
-	n := 0
 	for v := range p.Msg.All(wire.Route) {
-		na, valid := wire.ParseNameAddr(v.Bytes())
-		if !valid {
+		if !x.ourRoute(v) {
 			return false, false
 		}
-		u, valid := wire.ParseURI(na.URI)
-		if n++; n > 1 || !valid || !x.IsOurs(u, p.Flow.Local) {
-			return false, false
-		}
+		popped = true
 	}
-	return n == 1, true
+	return popped, true
 }
 
 // ownRoute takes our Route value off and returns its token: the topmost Route,
@@ -126,13 +138,13 @@ func (x *Proxy) ownRoute(p *transport.Packet) (token []byte, d Dialog) {
 		if !ok {
 			return nil, d
 		}
-		if u, ok := wire.ParseURI(na.URI); ok && x.IsOurs(u, p.Flow.Local) {
+		if u, ok := wire.ParseURI(na.URI); ok && x.isOurs(u) {
 			d.popped = true
 			return u.User, d
 		}
 	}
 	u, ok := wire.ParseURI(m.RequestURI())
-	if !ok || len(u.User) == 0 || !x.IsOurs(u, p.Flow.Local) {
+	if !ok || len(u.User) == 0 || !x.isOurs(u) {
 		return nil, d
 	}
 	var last wire.Value
@@ -173,7 +185,10 @@ func (x *Proxy) comesFrom(p *transport.Packet, s auth.Side, domain string, dir a
 // call was made over.
 func (x *Proxy) find(p *transport.Packet, s auth.Side, domain string, dir auth.Direction) (location.Flow, bool) {
 	if s.Kind == auth.Address {
-		return location.Flow{Transport: s.Transport, Local: p.Flow.Local, Remote: s.Addr}, true
+		if int(s.Listener) >= len(x.locals) {
+			return location.Flow{}, false
+		}
+		return location.Flow{Transport: s.Transport, Local: x.locals[s.Listener], Remote: s.Addr}, true
 	}
 	bs, _ := x.bindings(s, domain)
 	best := -1
@@ -341,7 +356,8 @@ func (x *Proxy) callerSide(p *transport.Packet, from From) auth.Side {
 			}
 		}
 	}
-	return auth.Side{Kind: auth.Address, Addr: p.Flow.Remote, Transport: p.Flow.Transport}
+	at := slices.Index(x.locals, p.Flow.Local)
+	return auth.Side{Kind: auth.Address, Addr: p.Flow.Remote, Transport: p.Flow.Transport, Listener: uint8(max(0, at))}
 }
 
 // sideOf is a target as the token of a call names it.

@@ -27,8 +27,9 @@ type outgoing struct {
 	routes  []string // Path of the binding (RFC 3327 §5.3)
 	id      transaction.ID
 	loop    uint32
-	token   *auth.Token // of our Record-Route, nil: none
-	breadth int         // Max-Breadth, 0: as received
+	token   *auth.Token    // of our Record-Route, nil: none
+	came    netip.AddrPort // the listener the request came to
+	breadth int            // Max-Breadth, 0: as received
 	hops    []routing.Hop
 	domain  string
 	alert   string
@@ -43,7 +44,8 @@ type outgoing struct {
 // A composer is the memory that composing a message takes, lent by a pool.
 type composer struct {
 	wire.Splice
-	line []byte // header lines being written
+	line  []byte // header lines being written
+	token []byte
 }
 
 // compose appends the request p as the branch o forwards it (RFC 3261 §16.6):
@@ -56,10 +58,11 @@ func (x *Proxy) compose(dst []byte, p *transport.Packet, o *outgoing) []byte {
 	if o.uri != nil {
 		c.SetRequestURI(o.uri)
 	}
+	o.came = p.Flow.Local
 	x.insertTop(c, m, o)
 	x.fixTopVia(c, p)
 	c.decrement(m)
-	c.dropRoutes(m, o)
+	x.dropRoutes(c, m, o)
 	c.line = c.line[:0]
 	for _, r := range o.routes {
 		c.line = wire.AppendLine(c.line, "Route", r)
@@ -113,34 +116,44 @@ func (x *Proxy) insertTop(c *composer, m *wire.Message, o *outgoing) {
 	c.line = o.id.AppendBranch(c.line, o.loop)
 	c.line = append(c.line, "\r\n"...)
 	if o.token != nil {
-		c.line = append(c.line, "Record-Route: <sip:"...)
-		mark := len(c.line)
-		c.line = x.appendToken(c.line, m, o.domain, o.token)
-		if len(c.line) > mark {
-			c.line = append(c.line, '@')
-			c.line = ours.AppendTo(c.line)
-			c.line = append(c.line, ";lr>\r\n"...)
-		} else { // it cannot be made: without Record-Route
-			c.line = c.line[:mark-len("Record-Route: <sip:")]
+		c.token = x.appendToken(c.token[:0], m, o.domain, o.token)
+		c.recordRoute(ours)
+		if came := x.net.Advertise(o.came); came != ours { // each end gets an address it reaches (RFC 5658)
+			c.recordRoute(came)
 		}
 	}
 	c.InsertTop(c.line)
 }
 
-// dropRoutes takes out the Route values that were for us.
-func (c *composer) dropRoutes(m *wire.Message, o *outgoing) {
-	if !o.popped && !o.strict {
+// recordRoute adds our Record-Route with the token that was made last; none when
+// it could not be made.
+func (c *composer) recordRoute(at netip.AddrPort) {
+	if len(c.token) == 0 {
 		return
 	}
-	var last wire.Value
-	for v := range m.All(wire.Route) {
-		if o.popped {
+	c.line = append(append(append(c.line, "Record-Route: <sip:"...), c.token...), '@')
+	c.line = at.AppendTo(c.line)
+	c.line = append(c.line, ";lr>\r\n"...)
+}
+
+// dropRoutes takes out the Route values that were for us: one, or two where the
+// call crosses from one listener to another.
+func (x *Proxy) dropRoutes(c *composer, m *wire.Message, o *outgoing) {
+	if o.popped {
+		for v := range m.All(wire.Route) {
+			if !x.ourRoute(v) {
+				return
+			}
 			c.Remove(v)
-			return
 		}
-		last = v
 	}
-	c.Remove(last)
+	if o.strict {
+		var last wire.Value
+		for v := range m.All(wire.Route) {
+			last = v
+		}
+		c.Remove(last)
+	}
 }
 
 // fixTopVia fills received and rport of the Via the request came with

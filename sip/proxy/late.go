@@ -50,7 +50,7 @@ func (x *Proxy) hangUp(set *transaction.Set, flow location.Flow, res *wire.Messa
 	if !ok {
 		return
 	}
-	routes := x.routesBehind(flow, res)
+	routes := x.routesBehind(res)
 	id := transaction.NewID()
 	buf := x.txs.Buffer()
 	defer x.txs.Release(buf)
@@ -66,12 +66,10 @@ func (x *Proxy) hangUp(set *transaction.Set, flow location.Flow, res *wire.Messa
 
 // routesBehind are the proxies between us and the callee, nearest first: the
 // Record-Route values that were added after ours.
-func (x *Proxy) routesBehind(flow location.Flow, res *wire.Message) (routes [][]byte) {
+func (x *Proxy) routesBehind(res *wire.Message) (routes [][]byte) {
 	for v := range res.All(wire.RecordRoute) {
-		if na, ok := wire.ParseNameAddr(v.Bytes()); ok {
-			if u, ok := wire.ParseURI(na.URI); ok && x.IsOurs(u, flow.Local) {
-				break
-			}
+		if x.ourRoute(v) {
+			break
 		}
 		routes = append(routes, v.Bytes())
 	}

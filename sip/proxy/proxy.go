@@ -60,6 +60,7 @@ type Location interface {
 type Network interface {
 	Send(f location.Flow, b []byte) error
 	Advertise(local netip.AddrPort) netip.AddrPort
+	Addrs() []netip.AddrPort // of the listeners, always in the same order
 }
 
 // Options are the parts of a [Proxy].
@@ -79,6 +80,8 @@ type Options struct {
 // A Proxy is safe for concurrent use; see the package comment.
 type Proxy struct {
 	net       Network
+	locals    []netip.AddrPort // of the listeners
+	ours      []netip.AddrPort // what others call them
 	txs       *transaction.Layer
 	tokens    *auth.Tokens
 	tags      *auth.Tags
@@ -105,6 +108,10 @@ func New(o Options) *Proxy {
 	}
 	x.composers.New = func() any { return new(composer) }
 	x.worlds.New = func() any { return new(routing.World) }
+	x.locals = o.Network.Addrs()
+	for _, local := range x.locals {
+		x.ours = append(x.ours, o.Network.Advertise(local))
+	}
 	x.ringing.init()
 	return x
 }
