@@ -66,7 +66,7 @@ cover: ## coverage of all packages by all tests
 	go tool cover -func cover.out | tail -1
 
 lint: $(GOLANGCI) ## all linters, and the switches over sum types of other packages
-	$(GOLANGCI) run --build-tags e2e $(PKGS)
+	$(GOLANGCI) run --allow-serial-runners --build-tags e2e $(PKGS)
 	$(SUMTYPE) -default-signifies-exhaustive=false $(PKGS)
 
 fmt: $(GOLANGCI) ## format

@@ -53,7 +53,7 @@ func (c *comparison) run(ctx context.Context) (err error) {
 		return err
 	}
 	c.say("starting bellhop with %d people ...", c.users+c.callers)
-	bellhop, err := startBellhop(ctx, c.tools, c.dir, c.port+1, c.users+c.callers)
+	bellhop, err := startBellhop(c.tools, c.dir, c.port+1, c.users+c.callers)
 	defer func() { err = errors.Join(err, bellhop.stop()) }()
 	if err != nil {
 		return err

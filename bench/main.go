@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 		if dir, err = os.MkdirTemp("", "bench-"); err != nil {
 			return err
 		}
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func called() routing.Visit {
 
 // TestAllocations pins what a decision of a warm world allocates: the trace, the
 // plan's stages and its decision.
-func TestAllocations(t *testing.T) {
+func TestAllocations(t *testing.T) { //nolint:paralleltest // AllocsPerRun must not run beside others
 	x, w := warm(t), routing.NewWorld(noon)
 	v := called()
 	got := testing.AllocsPerRun(100, func() {

@@ -192,7 +192,7 @@ func BenchmarkApplyRefresh(b *testing.B) {
 }
 
 // TestUnpackAllocs is not parallel: AllocsPerRun must not run beside others.
-func TestUnpackAllocs(t *testing.T) {
+func TestUnpackAllocs(t *testing.T) { //nolint:paralleltest // AllocsPerRun must not run beside others
 	packed := apply(t, reg(1, inst(desk, "<urn:uuid:1>", 1), at(soft))).Pack()
 	if n := testing.AllocsPerRun(100, func() { _, _ = location.Unpack(packed) }); n > 1 {
 		t.Errorf("Unpack allocates %v times", n)

@@ -38,7 +38,7 @@ func BenchmarkStep(b *testing.B) {
 }
 
 // TestAllocs is not parallel: AllocsPerRun must not run beside others.
-func TestAllocs(t *testing.T) {
+func TestAllocs(t *testing.T) { //nolint:paralleltest // AllocsPerRun must not run beside others
 	plan := ring.Plan{Stages: [][]ring.Target{{desk}}}
 	buf := make([]ring.Effect, 0, 8)
 	start, _ := ring.New(plan, t0, nil)

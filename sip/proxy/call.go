@@ -230,13 +230,13 @@ func (c *call) do(e ring.Effect) {
 }
 
 // timer finds the timer of a name, or makes it.
-func (c *call) timer(name ring.Timer, make bool) *ringTimer {
+func (c *call) timer(name ring.Timer, create bool) *ringTimer {
 	for _, t := range c.timers {
 		if t.name == name {
 			return t
 		}
 	}
-	if !make {
+	if !create {
 		return nil
 	}
 	var t *ringTimer

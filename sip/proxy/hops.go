@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"strconv"
 
 	"bellhop/routing"
@@ -13,8 +14,7 @@ func appendHops(dst []byte, o *outgoing) []byte {
 	if len(o.hops) == 0 {
 		return dst
 	}
-	for i := len(o.hops) - 1; i >= 0; i-- {
-		h := o.hops[i]
+	for _, h := range slices.Backward(o.hops) {
 		dst = append(dst, "Diversion: "...)
 		dst = appendURI(dst, h.Number, o.domain, "")
 		dst = append(dst, ";reason="...)

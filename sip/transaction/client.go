@@ -290,7 +290,7 @@ func (c *Client) again(next time.Duration) {
 		c.fail()
 		return
 	}
-	if !reliable(c.flow) && !(c.gaveUp && c.state == trying) {
+	if !reliable(c.flow) && (!c.gaveUp || c.state != trying) {
 		c.set.layer.metrics.sentAgain.Inc()
 		if err := c.set.layer.sender.Send(c.flow, c.sent); err != nil {
 			c.fail()

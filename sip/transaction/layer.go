@@ -95,14 +95,14 @@ func New(o Options) *Layer {
 
 // Buffer lends a buffer of length 0 to compose a message in; give it back with
 // [Layer.Release] after it was sent.
-func (l *Layer) Buffer() *[]byte {
-	b := l.scratch.Get().(*[]byte)
+func (ly *Layer) Buffer() *[]byte {
+	b := ly.scratch.Get().(*[]byte)
 	*b = (*b)[:0]
 	return b
 }
 
 // Release takes back what Buffer lent.
-func (l *Layer) Release(b *[]byte) { l.scratch.Put(b) }
+func (ly *Layer) Release(b *[]byte) { ly.scratch.Put(b) }
 
 // A User is the transaction user of client transactions (RFC 3261 §5): a
 // response context of the proxy, or a leg. Its methods run in steps of the lane.

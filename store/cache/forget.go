@@ -255,7 +255,10 @@ func (c *Cache) Warm(ctx context.Context) error {
 		if host != domain {
 			continue
 		}
-		for ref := range snap.List(domain, "") {
+		for ref, err := range snap.List(domain, "") {
+			if err != nil {
+				return err
+			}
 			switch ref.Kind {
 			case directory.KindNumber:
 				keys = append(keys, key{kind(routing.NeedNumber), domain, ref.Name})

@@ -136,7 +136,7 @@ func kept(t *testing.T, s *sqlstore.Store, line string) bool {
 
 // TestCrashed is the process that is killed: it does what is to be kept, says
 // so, and never ends by itself.
-func TestCrashed(t *testing.T) {
+func TestCrashed(t *testing.T) { //nolint:paralleltest // a process of its own
 	dir := os.Getenv(crashDir)
 	if dir == "" {
 		t.Skip("run by TestCrash")

@@ -100,7 +100,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if s.Bindings, err = binding.New(ctx, binding.Options{Saver: s, Feed: o.Feed, Logger: o.Logger, Registerer: o.Registerer}); err != nil {
 		return err
 	}
-	s.Calls, err = journal.New(journal.Options{
+	s.Calls, err = journal.New(journal.Options{ //nolint:contextcheck // the replay is local and waits for nobody
 		Dir: o.Journal, Sink: s, Feed: o.Feed, Node: o.Node, Logger: o.Logger, Registerer: o.Registerer,
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func (s *Store) Run(ctx context.Context) error {
 		wg.Go(func() { errs[i] = run(ctx) })
 	}
 	wg.Wait()
-	return errors.Join(append(errs, s.syncNow(context.WithoutCancel(ctx)))...)
+	return errors.Join(errors.Join(errs...), s.syncNow(context.WithoutCancel(ctx)))
 }
 
 // sync makes committed bindings survive a loss of power within a second, and
@@ -255,13 +255,13 @@ func copyFile(from, to string) (err error) {
 // epochOf returns the epoch of the database at file, 0 when there is none.
 func epochOf(ctx context.Context, file string) (epoch int64, err error) {
 	if _, err := os.Stat(file); err != nil {
-		return 0, nil //nolint:nilerr // nothing to be newer than
+		return 0, nil // nothing to be newer than
 	}
 	d, err := openDatabase(ctx, file, slog.New(slog.DiscardHandler), newMetrics(nil))
 	if err != nil {
 		return 0, err
 	}
-	defer d.close()
+	defer func() { _ = d.close() }() // only read from
 	if err := d.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch); err != nil {
 		return 0, fmt.Errorf("sqlstore: restore: %w", err)
 	}
