@@ -144,7 +144,7 @@ func (j *Journal) replay(now time.Time) error {
 			return err
 		}
 		if torn {
-			j.log.LogAttrs(context.Background(), slog.LevelWarn, "journal has a torn end", slog.String("file", s.path))
+			j.log.Warn("journal has a torn end", slog.String("file", s.path))
 			j.metrics.torn.Inc()
 		}
 	}

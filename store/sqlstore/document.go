@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -284,6 +285,9 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 	}
 	s.Cache.Forget(docs)
 	document.Tell(s.feed, docs)
+	if err := s.Bindings.Deprovision(context.WithoutCancel(ctx), docs); err != nil { // they end by themselves, later
+		s.log.LogAttrs(ctx, slog.LevelError, "bindings of deleted devices not removed", slog.Any("error", err))
+	}
 	return docs[:len(ws)], nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -150,12 +151,13 @@ func (s *Store) prepare(ctx context.Context) error {
 // confirms the cache, and syncs. What was acknowledged is saved when it returns.
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 4)
+	errs := make([]error, 5)
 	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync} {
 		wg.Go(func() { errs[i] = run(ctx) })
 	}
 	wg.Wait()
-	return errors.Join(errors.Join(errs...), s.syncNow(context.WithoutCancel(ctx)))
+	errs[4] = s.syncNow(context.WithoutCancel(ctx))
+	return errors.Join(errs...)
 }
 
 // sync makes committed bindings survive a loss of power within a second, and
@@ -254,15 +256,15 @@ func copyFile(from, to string) (err error) {
 
 // epochOf returns the epoch of the database at file, 0 when there is none.
 func epochOf(ctx context.Context, file string) (epoch int64, err error) {
-	if _, err := os.Stat(file); err != nil {
-		return 0, nil // nothing to be newer than
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
 	}
 	d, err := openDatabase(ctx, file, slog.New(slog.DiscardHandler), newMetrics(nil))
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = d.close() }() // only read from
-	if err := d.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch); err != nil {
+	err = d.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch)
+	if err = errors.Join(err, d.close()); err != nil {
 		return 0, fmt.Errorf("sqlstore: restore: %w", err)
 	}
 	return epoch, nil
