@@ -69,6 +69,7 @@ type Store struct {
 	batch    batch
 	applying sync.Mutex // from the begin of Apply until the cache has forgotten
 
+	reading, writing                        viewStmts
 	insert, insertMany, insertEntry, upsert *sql.Stmt
 }
 
@@ -144,7 +145,12 @@ func (s *Store) prepare(ctx context.Context) error {
 		}
 		*p.stmt = st
 	}
-	return nil
+	var err error
+	if s.reading, err = prepareView(ctx, s.db.read); err != nil {
+		return err
+	}
+	s.writing, err = prepareView(ctx, s.db.write)
+	return err
 }
 
 // Run keeps the store until ctx ends: it expires bindings, batches records,
