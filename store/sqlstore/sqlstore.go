@@ -102,7 +102,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if s.Bindings, err = binding.New(ctx, binding.Options{Saver: s, Feed: o.Feed, Logger: o.Logger, Registerer: o.Registerer}); err != nil {
 		return err
 	}
-	s.Calls, err = journal.New(journal.Options{ //nolint:contextcheck // the replay is local and waits for nobody
+	s.Calls, err = journal.New(journal.Options{
 		Dir: o.Journal, Sink: s, Feed: o.Feed, Node: o.Node, Logger: o.Logger, Registerer: o.Registerer,
 	})
 	if err != nil {
