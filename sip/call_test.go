@@ -257,7 +257,7 @@ func TestProvisionalAndCancel(t *testing.T) {
 			outcome: "caller-gave-up",
 		},
 	}
-	for _, tt := range tests {
+	for _, tt := range tests { //nolint:paralleltest // run calls it
 		t.Run(tt.name, tt.run)
 	}
 }
