@@ -82,11 +82,11 @@ func TestMessagesThatCross(t *testing.T) {
 			name: "BYE to a callee that is gone",
 			script: func(t *testing.T, _ *house, a, b *siptest.Leg) {
 				t.Helper()
-				a.Bye()
-				a.Phone.Wait(t, "408 BYE")
+				a.Bye() // RFC 4320 §4.2: no 408, the caller's time is over by itself
+				pass(33 * time.Second)
 				_ = b
 			},
-			ana: "> BYE, < 408 BYE", ben: strings.TrimSuffix(strings.Repeat("< BYE, ", 11), ", "),
+			ana: "> BYE", ben: strings.TrimSuffix(strings.Repeat("< BYE, ", 11), ", "),
 		},
 		{
 			name: "the 200 again, and its ACK",
