@@ -3,7 +3,6 @@ package cache_test
 import (
 	"context"
 	"errors"
-	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -67,7 +66,11 @@ func (s *source) Read(_ context.Context, f func(directory.View) error) error {
 func (s *source) Versions(context.Context) (map[string]directory.Version, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.versions), s.err
+	out := make(map[string]directory.Version)
+	for d, v := range s.versions {
+		out[d] = v
+	}
+	return out, s.err
 }
 
 func (s *source) Snapshot(context.Context, int) (*document.Snapshot, error) { return nil, nil }

@@ -10,7 +10,6 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing"
-	"bellhop/routing/directory"
 	"bellhop/store/storetest"
 )
 
@@ -94,25 +93,6 @@ func BenchmarkRefresh(b *testing.B) {
 		r.CSeq++
 		if _, ok := s.Bindings.TryRefresh(a, r); !ok {
 			b.Fatal("TryRefresh = false")
-		}
-	}
-}
-
-// BenchmarkLoad is what a number costs that the cache does not have.
-func BenchmarkLoad(b *testing.B) {
-	s := open(b, in(b.TempDir()))
-	storetest.Provision(b, s)
-	b.ReportAllocs()
-	for b.Loop() {
-		err := s.Read(b.Context(), func(v directory.View) error {
-			tenant, _, err := directory.LoadTenant(v, storetest.Domain)
-			if err == nil {
-				_, _, err = directory.LoadLine(v, tenant, "1001")
-			}
-			return err
-		})
-		if err != nil {
-			b.Fatal(err)
 		}
 	}
 }
