@@ -1,0 +1,108 @@
+package lane_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+
+	"bellhop/sip/lane"
+)
+
+func TestTable(t *testing.T) {
+	t.Parallel()
+	p := lane.NewPool(lane.PoolOptions{MaxLanes: 3})
+	table := lane.NewTable(p, func(*lane.Lane, lane.Event) {})
+	a := open(t, table, "a")
+	if got := table.Get([]byte("a")); got != a {
+		t.Errorf("Get(a) = %p, want %p", got, a)
+	}
+	if got := table.Get([]byte("b")); got != nil {
+		t.Errorf("Get(b) = %p, want nil", got)
+	}
+	if got, fresh, err := table.GetOrNew([]byte("a")); got != a || fresh || err != nil {
+		t.Errorf("GetOrNew(a) = %p, %t, %v, want %p, false, nil", got, fresh, err, a)
+	}
+	open(t, table, "b")
+	open(t, table, "c")
+	if _, _, err := table.GetOrNew([]byte("d")); !errors.Is(err, lane.ErrFull) {
+		t.Errorf("GetOrNew above the limit = %v, want %v", err, lane.ErrFull)
+	}
+	if got, _, err := table.GetOrNew([]byte("a")); got != a || err != nil {
+		t.Errorf("GetOrNew(a) at the limit = %p, %v, want %p, nil", got, err, a)
+	}
+	a.Close()
+	if again := open(t, table, "a"); again == a {
+		t.Error("GetOrNew(a) after Close returned the closed lane")
+	}
+	var all []string
+	table.All(func(l *lane.Lane) bool { all = append(all, l.CallID()); return true })
+	slices.Sort(all)
+	if want := []string{"a", "b", "c"}; !slices.Equal(all, want) {
+		t.Errorf("All = %q, want %q", all, want)
+	}
+	all = nil
+	table.All(func(l *lane.Lane) bool { all = append(all, l.CallID()); return false })
+	if len(all) != 1 || table.Len() != 3 || p.Open() != 3 || p.Refused() != 1 {
+		t.Errorf("All stopped after %d, Len = %d, Open = %d, Refused = %d, want 1, 3, 3, 1", len(all), table.Len(), p.Open(), p.Refused())
+	}
+}
+
+// A lane is made once, an event is run once, and lanes that close under those
+// who found them lose nothing but what was posted before.
+func TestTableRaces(t *testing.T) {
+	t.Parallel()
+	const readers, calls, messages = 4, 8, 200
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, lane.PoolOptions{})
+		var ran, refused atomic.Int64
+		table := lane.NewTable(p, func(l *lane.Lane, ev lane.Event) {
+			n, _ := l.State.(int) // no lock: the race detector tells of two steps at once
+			l.State = n + 1
+			ran.Add(1)
+			if ev.(int)%7 == 0 {
+				l.CloseIdle() // nothing that was taken is lost
+			}
+		})
+		var wg sync.WaitGroup
+		for range readers {
+			wg.Go(func() {
+				for n := range messages {
+					id := fmt.Appendf(nil, "call %d", n%calls)
+					for done := false; !done; {
+						l, _, err := table.GetOrNew(id)
+						if err != nil {
+							t.Errorf("GetOrNew = %v, want nil", err)
+							return
+						}
+						ok, err := l.Run(n)
+						if !ok && err == nil {
+							err = l.Post(n)
+						}
+						switch {
+						case err == nil:
+							done = true
+						case errors.Is(err, lane.ErrFull):
+							refused.Add(1)
+							done = true
+						case !errors.Is(err, lane.ErrClosed):
+							t.Errorf("Run, Post = %v, want nil or %v", err, lane.ErrClosed)
+							return
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		if got := ran.Load() + refused.Load(); got != readers*messages {
+			t.Errorf("%d events ran or were refused, want %d", got, readers*messages)
+		}
+		if table.Len() != p.Open() {
+			t.Errorf("table has %d lanes, pool %d", table.Len(), p.Open())
+		}
+	})
+}
