@@ -6,11 +6,12 @@ GOLANGCI  = bin/golangci-lint-$(GOLANGCI_VERSION)
 SUMTYPE   = go run github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v0.3.1
 BENCHSTAT = go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 FUZZTIME ?= 20s
+KILLS    ?= 1000
 BENCH    ?= .
 PKGS     ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: run test all setup build unit race e2e fuzz golden bench bench-cmp compare cover lint fmt fix tidy generate check-generated hooks help
+.PHONY: run test all setup build unit race e2e crash fuzz golden bench bench-cmp compare cover lint fmt fix tidy generate check-generated hooks help
 
 run: build ## build the daemon and start the demo: phones can register and call
 	exec bin/bellhop demo $(DEMO)
@@ -41,6 +42,9 @@ race: ## unit tests under the race detector
 
 e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, baresip)
 	BELLHOP_BIN=$(CURDIR)/bin/bellhop go test -tags e2e -count 1 ./cmd/...
+
+crash: ## kill -9 the stores KILLS times and look for what was acknowledged
+	BELLHOP_TEST_CRASH_KILLS=$(KILLS) go test -count 1 -timeout 30m -v -run '^TestCrash$$' ./store/sqlstore
 
 fuzz: ## every fuzz target for FUZZTIME (of PKGS)
 	@go list $(PKGS) | while read -r p; do \

@@ -2,6 +2,7 @@ package sqlstore_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -24,6 +25,9 @@ import (
 // that is going to be killed.
 const crashDir = "BELLHOP_TEST_CRASH_DIR"
 
+// crashKills asks for a number of kills, however long they take: see make crash.
+const crashKills = "BELLHOP_TEST_CRASH_KILLS"
+
 // TestCrash kills a process at any moment, again and again on one store, and
 // finds everything there that the process had acknowledged: bindings, their
 // removal, settings, live calls and the ends of calls (trust.md §3).
@@ -42,8 +46,12 @@ func TestCrash(t *testing.T) {
 	if testing.Short() {
 		budget = 2 * time.Second
 	}
+	wanted, err := strconv.Atoi(cmp.Or(os.Getenv(crashKills), "0"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	start, kills, acks := time.Now(), 0, 0
-	for ; time.Since(start) < budget; kills++ {
+	for ; kills < wanted || wanted == 0 && time.Since(start) < budget; kills++ {
 		said := killed(t, dir, 1+rand.IntN(150))
 		s, err := sqlstore.New(t.Context(), in(dir))
 		if err != nil {
