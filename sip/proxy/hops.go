@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"strconv"
+	"strings"
 
 	"bellhop/routing"
 )
@@ -39,10 +40,15 @@ func appendHops(dst []byte, o *outgoing) []byte {
 	return append(dst, "\r\n"...)
 }
 
-func appendURI(dst []byte, user, domain, cause string) []byte {
+// appendURI appends what a setting names as a URI in angle brackets: a SIP URI as
+// it is (directory checked it), else the user part of one of the domain.
+func appendURI(dst []byte, to, domain, cause string) []byte {
+	user, isURI := strings.CutPrefix(to, "sip:")
 	dst = append(dst, "<sip:"...)
 	for _, c := range []byte(user) {
 		switch {
+		case isURI:
+			dst = append(dst, c)
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '+', c == '-', c == '.', c == '_', c == '*':
 			dst = append(dst, c)
 		default: // RFC 3261 §19.1.2
@@ -50,8 +56,9 @@ func appendURI(dst []byte, user, domain, cause string) []byte {
 			dst = append(dst, '%', hex[c>>4], hex[c&15])
 		}
 	}
-	dst = append(dst, '@')
-	dst = append(dst, domain...)
+	if !isURI {
+		dst = append(append(dst, '@'), domain...)
+	}
 	if cause != "" {
 		dst = append(dst, ";cause="...)
 		dst = append(dst, cause...)
