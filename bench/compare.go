@@ -47,7 +47,7 @@ func (c *comparison) run(ctx context.Context) (err error) {
 	if err := errors.Join(writeFiles(c.dir), c.writeLists()); err != nil {
 		return err
 	}
-	kamailio, err := startKamailio(c.tools, c.dir, c.port)
+	kamailio, err := startKamailio(ctx, c.tools, c.dir, c.port)
 	defer func() { err = errors.Join(err, kamailio.stop()) }()
 	if err != nil {
 		return err

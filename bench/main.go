@@ -47,7 +47,7 @@ type options struct {
 }
 
 // run does all of it.
-func run(ctx context.Context, args []string, out, diag io.Writer) (err error) {
+func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	var o options
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(diag)
@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) (err error) {
 		if dir, err = os.MkdirTemp("", "bench-"); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+		defer func() { _ = os.RemoveAll(dir) }()
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}

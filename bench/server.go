@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,9 +30,9 @@ const (
 
 // startKamailio starts Kamailio with memory enough: with its defaults it runs
 // out of it and costs four times as much.
-func startKamailio(t tools, dir string, port int) (*server, error) {
+func startKamailio(ctx context.Context, t tools, dir string, port int) (*server, error) {
 	s := &server{name: "kamailio", addr: "127.0.0.1:" + strconv.Itoa(port)}
-	err := s.start(dir, t.kamailio, "-m", "2048", "-M", "64", "-x", "fm", "-X", "fm",
+	err := s.start(ctx, dir, t.kamailio, "-m", "2048", "-M", "64", "-x", "fm", "-X", "fm",
 		"-f", filepath.Join(dir, "kamailio.cfg"), "-l", "udp:"+s.addr, "-DD", "-E")
 	return s, err
 }
@@ -71,7 +72,7 @@ func startBellhop(t tools, dir string, port, users int) (*server, error) {
 	return s, err
 }
 
-func (s *server) start(dir, program string, args ...string) error {
+func (s *server) start(_ context.Context, dir, program string, args ...string) error {
 	s.cmd = exec.Command(program, args...) //nolint:noctx // ended by stop, in its turn
 	return s.spawn(dir)
 }

@@ -238,26 +238,26 @@ func TestProvisionalAndCancel(t *testing.T) {
 			outcome: "caller-gave-up",
 		},
 		{
-			name: "CANCEL of a callee that never says anything ends in 32 s",
+			name: "CANCEL of a callee that never says anything ends it all the same",
 			script: func(t *testing.T, _ *house, ana, ben *siptest.Phone, call *siptest.Leg) {
 				t.Helper()
 				inv := ben.Wait(t, "INVITE")
+				ana.Wait(t, "100 INVITE")
+				pass(time.Second)
 				call.Cancel()
 				ana.Wait(t, "200 CANCEL")
-				ana.Wait(t, "100 INVITE")
-				ana.Patience = 3 * time.Minute
-				call.Refused(ana.Wait(t, "487 INVITE")) // ben never said anything
-				for m := ben.Next(t, 0); m != nil; m = ben.Next(t, 0) {
-					t.Errorf("%s to a branch that was given up", m.Word())
-				}
-				ben.Reply(inv, siptest.Answer{Status: 200}) // its transaction is over
+				call.Refused(ana.Wait(t, "487 INVITE"))
+				ben.Wait(t, "INVITE")
+				ben.Reply(inv, siptest.Answer{Status: 200}) // after all: nobody takes it
+				ben.Wait(t, "ACK")
+				ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
 			},
-			ana:     "> INVITE, > CANCEL, < 200 CANCEL, < 100 INVITE, < 487 INVITE, > ACK",
-			ben:     "< INVITE, > 200 INVITE",
+			ana:     "> INVITE, < 100 INVITE, > CANCEL, < 200 CANCEL, < 487 INVITE, > ACK",
+			ben:     "< INVITE, < INVITE, > 200 INVITE, < ACK, < BYE, > 200 BYE",
 			outcome: "caller-gave-up",
 		},
 	}
-	for _, tt := range tests {
+	for _, tt := range tests { //nolint:paralleltest // run calls it
 		t.Run(tt.name, tt.run)
 	}
 }

@@ -13,9 +13,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bellhop/feed"
+	"bellhop/routing"
 	"bellhop/routing/directory"
 	"bellhop/routing/location"
 	"bellhop/sip"
+	"bellhop/sip/proxy"
 	"bellhop/sip/siptest"
 	"bellhop/sip/transport"
 	"bellhop/store/memstore"
@@ -46,14 +48,24 @@ func in(t *testing.T, scenario func(t *testing.T, h *house)) {
 	})
 }
 
-func newHouse(tb testing.TB, seed uint64) *house {
+func newHouse(tb testing.TB, seed uint64, change ...func(*sip.Options)) *house {
 	tb.Helper()
 	n := siptest.NewNetwork(seed)
-	return open(tb, n, transport.Listener{Transport: location.UDP, Conn: n.Listen(netip.MustParseAddrPort(server))})
+	return open(tb, n, transport.Listener{Transport: location.UDP, Conn: n.Listen(netip.MustParseAddrPort(server))}, change...)
+}
+
+// A slowWorld knows nothing from memory, and answers a second late.
+type slowWorld struct{ proxy.World }
+
+func (slowWorld) Cached(routing.Need, *routing.World) bool { return false }
+
+func (s slowWorld) Load(ctx context.Context, n routing.Need, w *routing.World) error {
+	<-time.After(time.Second)
+	return s.World.Load(ctx, n, w)
 }
 
 // open starts a server behind a listener; it ends with the test.
-func open(tb testing.TB, n *siptest.Network, at transport.Listener) *house {
+func open(tb testing.TB, n *siptest.Network, at transport.Listener, change ...func(*sip.Options)) *house {
 	tb.Helper()
 	h := &house{net: n, metrics: prometheus.NewRegistry()}
 	var err error
@@ -61,12 +73,15 @@ func open(tb testing.TB, n *siptest.Network, at transport.Listener) *house {
 		tb.Fatal(err)
 	}
 	h.provision(tb)
-	h.server, err = sip.New(sip.Options{
+	o := sip.Options{
 		Listeners: []transport.Listener{at},
 		Keys:      siptest.Keys{}, Credentials: h.store.Cache.Credentials(), World: h.store.Cache, Tenants: h.store.Cache,
 		Calls: h.store.Calls, Location: h.store.Bindings, Node: 1, Registerer: h.metrics,
-	})
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	if h.server, err = sip.New(o); err != nil {
 		tb.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(tb.Context())
@@ -125,7 +140,7 @@ func (h *house) apply(tb testing.TB, ws ...directory.Write) {
 // phone puts a device into the network, at the host 192.0.2.<host>.
 func (h *house) phone(device string, host int) *siptest.Phone {
 	return siptest.NewPhone(h.net, siptest.Line{
-		Device: device, Password: password, Number: device[len(device)-4:], Domain: domain,
+		Device: device, Password: password, Instance: "<urn:x:" + device + ">", Number: device[len(device)-4:], Domain: domain,
 		Addr:   netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), 5060),
 		Server: netip.MustParseAddrPort(server),
 	})

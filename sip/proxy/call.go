@@ -182,8 +182,13 @@ func (c *call) release() {
 	}
 	rest := &late{c.x, c.srv}
 	for i := range c.branches {
-		if client := c.branches[i].client; client != nil {
-			client.SetUser(rest)
+		b := &c.branches[i]
+		switch {
+		case b.client == nil:
+		case b.hungUp:
+			b.client.SetUser(&unwanted{c.x, c.set})
+		default:
+			b.client.SetUser(rest)
 		}
 	}
 	c.srv.User = nil

@@ -34,6 +34,27 @@ func (l *late) Failed(*transaction.Client) {}
 // TimerC implements [transaction.User].
 func (l *late) TimerC(c *transaction.Client) { c.Cancel(nil) }
 
+// An unwanted is what is left of a branch that was hung up: its 2xx is
+// acknowledged as often as it comes (RFC 3261 §13.2.2.4), for the ACK may be
+// lost.
+type unwanted struct {
+	x   *Proxy
+	set *transaction.Set
+}
+
+// Response implements [transaction.User].
+func (u *unwanted) Response(c *transaction.Client, res *wire.Message) {
+	if res.Status()/100 == 2 {
+		u.x.hangUp(u.set, c.Flow(), res, true)
+	}
+}
+
+// Failed implements [transaction.User].
+func (u *unwanted) Failed(*transaction.Client) {}
+
+// TimerC implements [transaction.User].
+func (u *unwanted) TimerC(c *transaction.Client) { c.Cancel(nil) }
+
 // hangUp ends the dialog of a 2xx that nobody takes, because the caller has
 // another final response already: with ACK and BYE, as if we were the caller.
 // Only the response is needed for that (RFC 3261 §12.1.2, §15).

@@ -108,8 +108,12 @@ func (r *relay) settle() {
 	case r.best == nil && r.gaveUp:
 		r.finish(487)
 		r.x.reply(r.srv, 487, "", nil)
-	case r.best == nil:
+	case r.best == nil || r.best.Status() == 408:
 		r.finish(408)
+		if r.srv.Method() != wire.Invite {
+			r.srv.Abandon()
+			return
+		}
 		r.x.reply(r.srv, 408, "", nil)
 	default:
 		r.finish(r.best.Status())

@@ -18,8 +18,9 @@ type Leg struct {
 	Target      string // where requests within the dialog go
 	Routes      []string
 	CSeq        uint32
-	Invite      Request // as sent last
-	Text        []byte  // of Invite
+	Invite      Request  // as sent last
+	Text        []byte   // of Invite
+	Got         *Message // the callee's: the INVITE it answered
 	Established bool
 }
 
@@ -80,6 +81,9 @@ func (l *Leg) Took(res *Message) {
 	if c := res.Contact(); c != "" {
 		l.Target = c
 	}
+	if l.Established {
+		return // the route set stays (RFC 3261 §12.2.1.2)
+	}
 	l.Routes = res.Routes()
 	slices.Reverse(l.Routes)
 	l.Established = true
@@ -109,7 +113,7 @@ func (l *Leg) Bye() []byte { return l.Phone.Send(l.Within("BYE")) }
 // 2xx.
 func (p *Phone) Answered(invite *Message) *Leg {
 	return &Leg{
-		Phone: p, CallID: invite.CallID(),
+		Phone: p, CallID: invite.CallID(), Got: invite,
 		Local: invite.Header("To") + ";tag=" + p.Tag(invite.CallID()), Remote: invite.Header("From"),
 		Target: invite.Contact(), Routes: invite.Routes(), CSeq: 100, Established: true,
 	}

@@ -43,7 +43,6 @@ type Phone struct {
 	count     int // nc
 	ids       int
 	cseq      uint32 // of REGISTERs
-	held      *Message
 }
 
 // NewPhone puts a phone into the network.
@@ -91,24 +90,25 @@ func (p *Phone) Send(r *Request) []byte {
 // Next waits d for a message; nil when none came.
 func (p *Phone) Next(tb testing.TB, d time.Duration) *Message {
 	tb.Helper()
-	if m := p.held; m != nil {
-		p.held = nil
-		return m
-	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	var dg Datagram
 	select {
-	case dg := <-p.conn.queue:
-		m, err := Parse(dg.Data)
-		if err != nil {
-			tb.Fatalf("%s got what sipgo cannot read: %v\n%q", p.Device, err, dg.Data)
+	case dg = <-p.conn.queue:
+	default:
+		select {
+		case dg = <-p.conn.queue:
+		case <-timer.C:
+			return nil
 		}
-		m.From = dg.From
-		p.Ladder = append(p.Ladder, "< "+m.Word())
-		return m
-	case <-timer.C:
-		return nil
 	}
+	m, err := Parse(dg.Data)
+	if err != nil {
+		tb.Fatalf("%s got what sipgo cannot read: %v\n%q", p.Device, err, dg.Data)
+	}
+	m.From = dg.From
+	p.Ladder = append(p.Ladder, "< "+m.Word())
+	return m
 }
 
 // Wait waits for the next message, which must be this one: a method, or a status

@@ -163,6 +163,15 @@ func (srv *Server) Send(status int, b []byte) {
 	srv.finish(status, b)
 }
 
+// Abandon ends the transaction without a final response. A non-INVITE whose time
+// is over is not answered with 408, which would come too late for its client
+// (RFC 4320 §4.2).
+func (srv *Server) Abandon() {
+	if srv.state < completed {
+		srv.end()
+	}
+}
+
 // finish enters the state that follows the final response.
 func (srv *Server) finish(status int, b []byte) {
 	ly := srv.set.layer

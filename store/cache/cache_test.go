@@ -3,6 +3,7 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
 	"sync"
 	"testing"
@@ -66,11 +67,7 @@ func (s *source) Read(_ context.Context, f func(directory.View) error) error {
 func (s *source) Versions(context.Context) (map[string]directory.Version, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make(map[string]directory.Version)
-	for d, v := range s.versions {
-		out[d] = v
-	}
-	return out, s.err
+	return maps.Clone(s.versions), s.err
 }
 
 func (s *source) Snapshot(context.Context, int) (*document.Snapshot, error) { return nil, nil }

@@ -108,6 +108,7 @@ type Journal struct {
 	buf      []byte
 	segments []*segment // oldest first; the last is written to; none without Dir
 	retired  []*segment // full, to be synced and closed
+	unnamed  bool       // a file was made whose name was not synced
 	pending  []record
 	failed   error // the journal cannot be written to since
 }

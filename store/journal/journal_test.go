@@ -286,6 +286,38 @@ func TestSinkAway(t *testing.T) {
 	}
 }
 
+// While the sink is away for long the journal alone remembers; nothing is lost,
+// and memory stays bounded.
+func TestMoreThanMemoryHolds(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("100,000 calls")
+	}
+	s := &sink{err: errors.New("away")}
+	dir := t.TempDir()
+	j := open(t, journal.Options{Dir: dir, Sink: s, SegmentSize: 4 << 20})
+	const calls = 130_000
+	for n := range calls {
+		c := ringing(j, n)
+		if err := j.Ended(over(c)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.fail(nil)
+	for range 3 {
+		if err := j.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.len() != calls {
+		t.Errorf("records = %d, want %d", s.len(), calls)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.calls"))
+	if err != nil || len(files) > 1 {
+		t.Errorf("%d files are left (%v), want one", len(files), err)
+	}
+}
+
 func TestForeignID(t *testing.T) {
 	t.Parallel()
 	j := open(t, journal.Options{})

@@ -127,6 +127,7 @@ func (j *Journal) rotateLocked() (*segment, error) {
 		j.retired = append(j.retired, j.segments[len(j.segments)-1])
 	}
 	j.segments = append(j.segments, s)
+	j.unnamed = true
 	return s, nil
 }
 
@@ -144,17 +145,16 @@ func (j *Journal) replay(now time.Time) error {
 			return err
 		}
 		if torn {
-			j.log.LogAttrs(context.Background(), slog.LevelWarn, "journal has a torn end", slog.String("file", s.path))
+			j.log.Warn("journal has a torn end", slog.String("file", s.path))
 			j.metrics.torn.Inc()
 		}
 	}
 	j.segments = segs
-	s, err := j.rotateLocked()
-	if err != nil {
+	if _, err := j.rotateLocked(); err != nil {
 		return err
 	}
-	s.dirty = true
 	j.retired = nil // files of earlier runs are closed and were synced, or are lost already
+	j.unnamed = false
 	return syncDir(j.dir)
 }
 
@@ -338,8 +338,8 @@ func (j *Journal) carryOut() {
 // sync makes what was written survive a loss of power, and closes full files.
 func (j *Journal) sync() error {
 	j.mu.Lock()
-	retired := j.retired
-	j.retired = nil
+	retired, unnamed := j.retired, j.unnamed
+	j.retired, j.unnamed = nil, false
 	var last *os.File
 	if n := len(j.segments); n > 0 && j.segments[n-1].dirty {
 		j.segments[n-1].dirty = false
@@ -358,6 +358,9 @@ func (j *Journal) sync() error {
 		if err := last.Sync(); err != nil && !errors.Is(err, os.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if unnamed {
+		errs = append(errs, syncDir(j.dir))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("journal: sync: %w", err)

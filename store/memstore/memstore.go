@@ -135,7 +135,7 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 		return nil, err
 	}
 	document.Tell(s.feed, docs)
-	return docs[:len(ws)], nil
+	return docs[:len(ws)], s.Bindings.Deprovision(context.WithoutCancel(ctx), docs)
 }
 
 func (s *Store) apply(a directory.Author, ws []directory.Write) ([]directory.Document, error) {

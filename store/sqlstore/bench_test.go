@@ -10,6 +10,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing"
+	"bellhop/routing/directory"
 	"bellhop/store/storetest"
 )
 
@@ -93,6 +94,25 @@ func BenchmarkRefresh(b *testing.B) {
 		r.CSeq++
 		if _, ok := s.Bindings.TryRefresh(a, r); !ok {
 			b.Fatal("TryRefresh = false")
+		}
+	}
+}
+
+// BenchmarkLoad is what a number costs that the cache does not have.
+func BenchmarkLoad(b *testing.B) {
+	s := open(b, in(b.TempDir()))
+	storetest.Provision(b, s)
+	b.ReportAllocs()
+	for b.Loop() {
+		err := s.Read(b.Context(), func(v directory.View) error {
+			tenant, _, err := directory.LoadTenant(v, storetest.Domain)
+			if err == nil {
+				_, _, err = directory.LoadLine(v, tenant, "1001")
+			}
+			return err
+		})
+		if err != nil {
+			b.Fatal(err)
 		}
 	}
 }

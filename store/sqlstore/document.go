@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -17,14 +18,38 @@ import (
 // view is a transaction as [directory.View] sees it. Its functions are bound to
 // the context of the transaction.
 type view struct {
+	get  func(args ...any) *sql.Row
+	find func(args ...any) (*sql.Rows, error)
 	row  func(query string, args ...any) *sql.Row
 	rows func(query string, args ...any) (*sql.Rows, error)
 	exec func(query string, args ...any) (sql.Result, error)
 }
 
-// viewOf returns the directory as tx sees it.
-func viewOf(ctx context.Context, tx *sql.Tx) *view {
+// viewStmts are what views ask most, prepared.
+type viewStmts struct{ get, find *sql.Stmt }
+
+const (
+	getQuery  = "SELECT " + documentColumns + " FROM documents WHERE domain = ? AND kind = ? AND name = ?"
+	findQuery = "SELECT domain, kind, name FROM document_keys WHERE ix = ? AND value = ?"
+)
+
+// prepareView prepares what views ask most on db.
+func prepareView(ctx context.Context, db *sql.DB) (st viewStmts, err error) {
+	if st.get, err = db.PrepareContext(ctx, getQuery); err != nil {
+		return st, fmt.Errorf("sqlstore: prepare: %w", err)
+	}
+	if st.find, err = db.PrepareContext(ctx, findQuery); err != nil {
+		return st, fmt.Errorf("sqlstore: prepare: %w", err)
+	}
+	return st, nil
+}
+
+// viewOf returns the directory as tx sees it; st are prepared on its database.
+func viewOf(ctx context.Context, tx *sql.Tx, st viewStmts) *view {
+	get, find := tx.StmtContext(ctx, st.get), tx.StmtContext(ctx, st.find)
 	return &view{
+		get:  func(args ...any) *sql.Row { return get.QueryRowContext(ctx, args...) },
+		find: func(args ...any) (*sql.Rows, error) { return find.QueryContext(ctx, args...) },
 		row:  func(q string, args ...any) *sql.Row { return tx.QueryRowContext(ctx, q, args...) },
 		rows: func(q string, args ...any) (*sql.Rows, error) { return tx.QueryContext(ctx, q, args...) },
 		exec: func(q string, args ...any) (sql.Result, error) { return tx.ExecContext(ctx, q, args...) },
@@ -43,8 +68,7 @@ func scanDocument(scan func(...any) error) (doc directory.Document, err error) {
 
 // Get implements [directory.View].
 func (v *view) Get(ref directory.Ref) (directory.Document, bool, error) {
-	doc, err := scanDocument(v.row("SELECT "+documentColumns+
-		" FROM documents WHERE domain = ? AND kind = ? AND name = ?", ref.Domain, string(ref.Kind), ref.Name).Scan)
+	doc, err := scanDocument(v.get(ref.Domain, string(ref.Kind), ref.Name).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return directory.Document{}, false, nil
 	}
@@ -56,7 +80,7 @@ func (v *view) Get(ref directory.Ref) (directory.Document, bool, error) {
 
 // Find implements [directory.View].
 func (v *view) Find(key directory.Key) (refs []directory.Ref, err error) {
-	rows, err := v.rows("SELECT domain, kind, name FROM document_keys WHERE ix = ? AND value = ?", string(key.Index), key.Value)
+	rows, err := v.find(string(key.Index), key.Value)
 	if err != nil {
 		return nil, fmt.Errorf("sqlstore: find %s %s: %w", key.Index, key.Value, err)
 	}
@@ -177,8 +201,7 @@ func (v *view) Record(doc directory.Document) error {
 
 // Get returns a document, or [directory.ErrNotFound].
 func (s *Store) Get(ctx context.Context, ref directory.Ref) (directory.Document, error) {
-	doc, err := scanDocument(s.db.read.QueryRowContext(ctx, "SELECT "+documentColumns+
-		" FROM documents WHERE domain = ? AND kind = ? AND name = ?", ref.Domain, string(ref.Kind), ref.Name).Scan)
+	doc, err := scanDocument(s.reading.get.QueryRowContext(ctx, ref.Domain, string(ref.Kind), ref.Name).Scan)
 	if errors.Is(err, sql.ErrNoRows) {
 		return directory.Document{}, fmt.Errorf("%s: %w", ref, directory.ErrNotFound)
 	}
@@ -276,7 +299,7 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 	defer s.applying.Unlock()
 	var docs []directory.Document
 	err := s.db.tx(ctx, powerLoss, func(tx *sql.Tx) (err error) {
-		docs, err = document.Apply(viewOf(ctx, tx), time.Now(), a, ws)
+		docs, err = document.Apply(viewOf(ctx, tx, s.writing), time.Now(), a, ws)
 		return err
 	})
 	if err != nil {
@@ -284,16 +307,25 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 	}
 	s.Cache.Forget(docs)
 	document.Tell(s.feed, docs)
+	if err := s.Bindings.Deprovision(context.WithoutCancel(ctx), docs); err != nil { // they end by themselves, later
+		s.log.LogAttrs(ctx, slog.LevelError, "bindings of deleted devices not removed", slog.Any("error", err))
+	}
 	return docs[:len(ws)], nil
 }
 
-// Read runs f on the directory as it is now, in one read transaction.
+// Read runs f on the directory as it is now, in one read transaction. It is over
+// in less than a millisecond and does not follow ctx once it has begun: the
+// driver would start a goroutine per statement to see it end.
 func (s *Store) Read(ctx context.Context, f func(directory.View) error) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("sqlstore: read: %w", context.Cause(ctx))
+	}
+	ctx = context.WithoutCancel(ctx)
 	tx, err := s.db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return s.failed("read", err)
 	}
-	err = f(viewOf(ctx, tx))
+	err = f(viewOf(ctx, tx, s.reading))
 	return errors.Join(err, ignoreDone(tx.Rollback()))
 }
 

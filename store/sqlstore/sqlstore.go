@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -68,6 +69,7 @@ type Store struct {
 	batch    batch
 	applying sync.Mutex // from the begin of Apply until the cache has forgotten
 
+	reading, writing                        viewStmts
 	insert, insertMany, insertEntry, upsert *sql.Stmt
 }
 
@@ -100,7 +102,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if s.Bindings, err = binding.New(ctx, binding.Options{Saver: s, Feed: o.Feed, Logger: o.Logger, Registerer: o.Registerer}); err != nil {
 		return err
 	}
-	s.Calls, err = journal.New(journal.Options{ //nolint:contextcheck // the replay is local and waits for nobody
+	s.Calls, err = journal.New(journal.Options{
 		Dir: o.Journal, Sink: s, Feed: o.Feed, Node: o.Node, Logger: o.Logger, Registerer: o.Registerer,
 	})
 	if err != nil {
@@ -143,19 +145,25 @@ func (s *Store) prepare(ctx context.Context) error {
 		}
 		*p.stmt = st
 	}
-	return nil
+	var err error
+	if s.reading, err = prepareView(ctx, s.db.read); err != nil {
+		return err
+	}
+	s.writing, err = prepareView(ctx, s.db.write)
+	return err
 }
 
 // Run keeps the store until ctx ends: it expires bindings, batches records,
 // confirms the cache, and syncs. What was acknowledged is saved when it returns.
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 4)
+	errs := make([]error, 5)
 	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync} {
 		wg.Go(func() { errs[i] = run(ctx) })
 	}
 	wg.Wait()
-	return errors.Join(errors.Join(errs...), s.syncNow(context.WithoutCancel(ctx)))
+	errs[4] = s.syncNow(context.WithoutCancel(ctx))
+	return errors.Join(errs...)
 }
 
 // sync makes committed bindings survive a loss of power within a second, and
@@ -254,15 +262,15 @@ func copyFile(from, to string) (err error) {
 
 // epochOf returns the epoch of the database at file, 0 when there is none.
 func epochOf(ctx context.Context, file string) (epoch int64, err error) {
-	if _, err := os.Stat(file); err != nil {
-		return 0, nil // nothing to be newer than
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
 	}
 	d, err := openDatabase(ctx, file, slog.New(slog.DiscardHandler), newMetrics(nil))
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = d.close() }() // only read from
-	if err := d.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch); err != nil {
+	err = d.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch)
+	if err = errors.Join(err, d.close()); err != nil {
 		return 0, fmt.Errorf("sqlstore: restore: %w", err)
 	}
 	return epoch, nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"bellhop/feed"
+	"bellhop/routing/directory"
 	"bellhop/routing/location"
 )
 
@@ -39,6 +40,7 @@ func bindings(t *testing.T, fresh func(*testing.T) Parts) {
 	t.Helper()
 	t.Run("register, refresh, move, remove", func(t *testing.T) { t.Parallel(); registering(t, fresh(t)) })
 	t.Run("doubt", func(t *testing.T) { t.Parallel(); doubt(t, fresh(t)) })
+	t.Run("no ground to stand on", func(t *testing.T) { t.Parallel(); deprovisioned(t, fresh(t)) })
 	t.Run("many at once", func(t *testing.T) { t.Parallel(); many(t, fresh(t)) })
 }
 
@@ -84,6 +86,41 @@ func registering(t *testing.T, p Parts) {
 	gone.Expires = location.In(0)
 	bs, _, err = p.Bindings.Register(t.Context(), a, gone)
 	check("removed", bs, err, 0, "removed")
+}
+
+// deprovisioned takes devices and numbers away under their bindings.
+func deprovisioned(t *testing.T, p Parts) {
+	t.Helper()
+	Provision(t, p.Store)
+	for _, number := range []string{"1001", "1002", "1003"} {
+		if _, _, err := p.Bindings.Register(t.Context(), AOR(t, number), Register("desk-"+number, 5060, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, step := range []struct {
+		name string
+		w    directory.Write
+		want string
+	}{
+		{"nothing changes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk","lines":[{"number":"1001"},{"number":"1003"}]}`), "1001 1002 1003"},
+		{"a line goes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk","lines":[{"number":"1003"}]}`), "1002 1003"},
+		{"a device goes", directory.Write{Ref: Ref(directory.KindDevice, "desk-1002")}, "1003"},
+		{"its last line goes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk"}`), "1003"},
+		{"a number goes", directory.Write{Ref: Ref(directory.KindNumber, "1003")}, ""},
+	} {
+		Apply(t, p.Store, step.w)
+		regs, err := p.Bindings.Registrations(t.Context(), Domain, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, r := range regs {
+			got = append(got, r.Number)
+		}
+		if s := strings.Join(got, " "); s != step.want {
+			t.Errorf("%s: bound are %q, want %q", step.name, s, step.want)
+		}
+	}
 }
 
 func doubt(t *testing.T, p Parts) {
