@@ -113,12 +113,25 @@ func (h *house) provision(tb testing.TB) {
 	h.device(tb, "web-1002", "1002")
 }
 
+// device makes a device of a number of the domain.
 func (h *house) device(tb testing.TB, name, number string) {
+	tb.Helper()
+	h.openDevice(tb, domain, name, number)
+}
+
+// openDevice makes a device of a number of any domain.
+func (h *house) openDevice(tb testing.TB, domain, name, number string) {
 	tb.Helper()
 	sealed := siptest.Keys{}.Seal(directory.SealCredential, []byte(password), directory.CredentialAAD(domain, name, name))
 	h.apply(tb,
-		put(directory.KindDevice, name, `{"user":"user`+number+`","kind":"desk","lines":[{"number":"`+number+`"}]}`),
-		put(directory.KindCredential, name, `{"id":"`+name+`","device":"`+name+`","sealed":"`+base64.StdEncoding.EncodeToString(sealed)+`"}`))
+		directory.Write{
+			Ref:  directory.Ref{Domain: domain, Kind: directory.KindDevice, Name: name},
+			Body: []byte(`{"kind":"desk","lines":[{"number":"` + number + `"}]}`),
+		},
+		directory.Write{
+			Ref:  directory.Ref{Domain: domain, Kind: directory.KindCredential, Name: name},
+			Body: []byte(`{"id":"` + name + `","device":"` + name + `","sealed":"` + base64.StdEncoding.EncodeToString(sealed) + `"}`),
+		})
 }
 
 // put writes a document of the domain, or a domain.

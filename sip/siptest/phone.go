@@ -58,6 +58,9 @@ func (p *Phone) Move(to netip.AddrPort) {
 	p.challenge = nil // a nonce is for one source
 }
 
+// Close takes the phone off the network.
+func (p *Phone) Close() { _ = p.conn.Close() }
+
 // AOR is the address-of-record of the phone.
 func (p *Phone) AOR() string { return "sip:" + p.Number + "@" + p.Domain }
 
