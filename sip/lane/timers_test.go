@@ -92,8 +92,8 @@ func TestTimersAgreeWithAModel(t *testing.T) {
 					}
 					d := time.Duration(r.Int64N(int64(time.Millisecond) << r.IntN(30)))
 					s.timers[i].Set(l, d)
-					due := time.Since(began) + max(d, 1)
-					s.want[i] = (due + lane.Tick - 1) / lane.Tick * lane.Tick
+					due := time.Since(began) + max(d, 1) + lane.Tick - 1
+					s.want[i] = due - due%lane.Tick
 				}
 			}
 			l = one(t, func(ev lane.Event) {

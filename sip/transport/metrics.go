@@ -16,16 +16,16 @@ func newMetrics(r prometheus.Registerer, drops func() uint64) metrics {
 		return udp.NewCounter(prometheus.CounterOpts{Name: "bellhop_transport_" + name, Help: help})
 	}
 	udp.NewCounterFunc(prometheus.CounterOpts{
-		Name: "bellhop_transport_kernel_drops_total",
+		Name: "bellhop_transport_drops_total",
 		Help: "Datagrams that the kernel dropped since a receive buffer was full.",
 	}, func() float64 { return float64(drops()) })
 	return metrics{
-		received:   counter("received_total", "Datagrams or frames received, of any content."),
-		sent:       counter("sent_total", "Messages sent."),
-		unsent:     counter("send_failures_total", "Messages that could not be sent: no room, no route or no listener."),
-		keepalives: counter("keepalives_total", "Keep-alives received."),
-		garbage:    counter("garbage_total", "Messages dropped since they could neither be read nor answered."),
-		malformed:  counter("malformed_total", "Requests that were malformed, but could be answered."),
+		received:   counter("messages_received_total", "Messages received; keep-alives are not among them."),
+		sent:       counter("messages_sent_total", "Messages sent."),
+		unsent:     counter("send_errors_total", "Messages that could not be sent: no room, no route or no listener."),
+		keepalives: counter("keep_alives_total", "Keep-alives received."),
+		garbage:    counter("messages_unreadable_total", "Messages dropped since they could neither be read nor answered."),
+		malformed:  counter("messages_malformed_total", "Requests that were malformed, but could be answered."),
 		panics:     counter("panics_total", "Messages dropped by a panic of their handler."),
 	}
 }

@@ -26,7 +26,9 @@ func (p *Packet) Own() *Packet {
 	if p.owned {
 		return p
 	}
-	return &Packet{Msg: *p.Msg.Clone(), Flow: p.Flow, Received: p.Received, Err: p.Err, owned: true}
+	q := &Packet{Flow: p.Flow, Received: p.Received, Err: p.Err, owned: true}
+	p.Msg.CloneTo(&q.Msg)
+	return q
 }
 
 // keepsAlive reports whether b is a datagram that only keeps a NAT binding

@@ -171,45 +171,48 @@ func (s *socket) openPoll() error {
 }
 
 func (s *socket) read() error {
-	r := reader{s: s, b: make([]byte, wire.MaxMessage)}
+	r := &reader{s: s, b: make([]byte, wire.MaxMessage)}
+	r.ready = r.look
 	r.packet.Flow = location.Flow{Transport: location.UDP, Local: s.local}
 	for {
 		if err := r.busy(); err != nil || s.t.closing.Load() {
 			return err
 		}
-		if err := s.park(); err != nil {
+		if err := r.park(); err != nil {
 			return err
 		}
 	}
 }
 
-// park waits until there is something to receive. Its system calls do not wait,
-// and the scheduler's monitor is better not woken by them: hence raw.
-func (s *socket) park() error {
-	arm := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
-	var errno syscall.Errno
-	armed := false
-	err := s.raw.Read(func(ep uintptr) bool {
-		if !armed {
-			armed = true
-			_, _, errno = syscall.RawSyscall6(unix.SYS_EPOLL_CTL, ep, unix.EPOLL_CTL_MOD, uintptr(s.fd), uintptr(unsafe.Pointer(&arm)), 0, 0)
-			if errno != 0 {
-				return true
-			}
-		}
-		var got unix.EpollEvent
-		n, _, _ := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, ep, uintptr(unsafe.Pointer(&got)), 1, 0, 0, 0)
-		return int(n) > 0
-	})
-	if err == nil && errno != 0 {
-		err = os.NewSyscallError("epoll_ctl", errno)
+// park waits until there is something to receive.
+func (r *reader) park() error {
+	r.armed, r.fault = false, 0
+	err := r.s.raw.Read(r.ready)
+	if err == nil && r.fault != 0 {
+		err = os.NewSyscallError("epoll_ctl", r.fault)
 	}
 	return err
 }
 
+// look arms the epoll instance ep once, and reports whether there is something
+// to receive. Its system calls do not wait, and the scheduler's monitor is
+// better not woken by them: hence raw.
+func (r *reader) look(ep uintptr) bool {
+	if !r.armed {
+		r.armed = true
+		r.event = unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLONESHOT}
+		_, _, r.fault = syscall.RawSyscall6(unix.SYS_EPOLL_CTL, ep, unix.EPOLL_CTL_MOD, uintptr(r.s.fd), uintptr(unsafe.Pointer(&r.event)), 0, 0)
+		if r.fault != 0 {
+			return true
+		}
+	}
+	n, _, _ := syscall.RawSyscall6(unix.SYS_EPOLL_PWAIT, ep, uintptr(unsafe.Pointer(&r.event)), 1, 0, 0, 0)
+	return int(n) > 0
+}
+
 // hold reports whether the reader may keep its P while it waits.
 func (t *Transport) hold() bool {
-	if int(t.holding.Add(1)) <= t.cores {
+	if int(t.holding.Add(1)) <= t.cores && runtime.GOMAXPROCS(0) > t.cores { // nobody took back what Run gave
 		return true
 	}
 	t.holding.Add(-1)
@@ -291,6 +294,11 @@ type reader struct {
 	b      []byte
 	name   sockname
 	packet Packet
+
+	ready func(ep uintptr) bool // look
+	event unix.EpollEvent
+	armed bool
+	fault syscall.Errno // of arming
 }
 
 // busy receives until nothing comes any more.

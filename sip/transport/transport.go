@@ -52,7 +52,7 @@ type Handler func(p *Packet)
 // A Listener is one address that SIP is spoken on.
 type Listener struct {
 	Bind      netip.AddrPort     // port 0: any; a wildcard needs Advertise
-	Advertise netip.AddrPort     // what Via and Contact say; zero: the bound address
+	Advertise netip.AddrPort     // what Via and Contact say; zero: the bound address; port 0: its port
 	Transport location.Transport // UDP
 
 	// Conn, when set, is used instead of a socket bound to Bind, and is closed
@@ -150,11 +150,12 @@ func (t *Transport) listen(l Listener, o *Options) error {
 	}
 	t.listeners = append(t.listeners, ln)
 	switch {
-	case ln.advertise.IsValid():
-	case ln.local.Addr().IsUnspecified():
+	case !ln.advertise.Addr().IsValid() && ln.local.Addr().IsUnspecified():
 		return errors.New("a wildcard address needs an address to advertise")
-	default:
+	case !ln.advertise.Addr().IsValid():
 		ln.advertise = ln.local
+	case ln.advertise.Port() == 0:
+		ln.advertise = netip.AddrPortFrom(ln.advertise.Addr(), ln.local.Port())
 	}
 	return nil
 }
@@ -281,12 +282,12 @@ func (t *Transport) drops() (n uint64) {
 
 // deliver hands one datagram to the handler. p has its flow, and is reused.
 func (t *Transport) deliver(p *Packet, b []byte) {
-	t.metrics.received.Inc()
-	p.Received = time.Now()
 	if keepsAlive(b) {
 		t.metrics.keepalives.Inc()
 		return
 	}
+	t.metrics.received.Inc()
+	p.Received = time.Now()
 	defer t.recovered(p)
 	p.Err = nil
 	if err := p.Msg.Parse(b); err != nil {

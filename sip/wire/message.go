@@ -40,10 +40,15 @@ type Message struct {
 // Clone returns a copy of m with its own bytes and index.
 func (m *Message) Clone() *Message {
 	c := new(Message)
+	m.CloneTo(c)
+	return c
+}
+
+// CloneTo makes c a copy of m with its own bytes and index.
+func (m *Message) CloneTo(c *Message) {
 	*c = *m
 	c.b = slices.Clone(m.b)
 	c.lines = slices.Clone(m.lines)
-	return c
 }
 
 // Bytes returns the message from its start line to the end of its body: the
