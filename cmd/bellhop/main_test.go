@@ -350,6 +350,31 @@ func TestDemoJSON(t *testing.T) {
 	}
 }
 
+func TestDemoForLoad(t *testing.T) {
+	t.Parallel()
+	c := &demoCmd{Dir: t.TempDir(), Users: 3, Digest: []string{"md5"}}
+	info, err := c.secrets()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := info.Users[len(info.Users)-1]; len(info.Users) != 8 || last.Number != "10003" || last.Password != "" || last.Devices[0].Name != "desk-10003" || last.Devices[0].Password == "" {
+		t.Errorf("%d users, the last is %+v", len(info.Users), last)
+	}
+	if err := c.addresses(); err != nil {
+		t.Fatal(err)
+	}
+	conf, err := c.config("c.pem", "k.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"MD5"}, conf.SIP.Digest); diff != "" {
+		t.Errorf("algorithms: %s", diff)
+	}
+	if err := (demoCmd{Users: maxExtra + 1}).Run(t.Context(), stdio{}); err == nil {
+		t.Error("any number of users is taken")
+	}
+}
+
 func TestDemoConfigIsValid(t *testing.T) {
 	t.Parallel()
 	c := &demoCmd{Dir: "d"}
