@@ -85,12 +85,11 @@ func Unpack(s string) (Bindings, error) {
 	n := r.uint(uint64(len(r.s))) // a binding takes more than a byte
 	bs := make(Bindings, 0, min(n, uint64(len(r.s))/minPacked))
 	for range n {
-		var b Binding
-		r.binding(&b)
+		bs = append(bs, Binding{})
+		r.binding(&bs[len(bs)-1])
 		if r.bad {
 			return nil, ErrFormat
 		}
-		bs = append(bs, b)
 	}
 	if r.bad || r.s != "" {
 		return nil, ErrFormat
