@@ -22,6 +22,8 @@ type Leg struct {
 	Text        []byte   // of Invite
 	Got         *Message // the callee's: the INVITE it answered
 	Established bool
+	Earlier     Request // the INVITE before, which was challenged
+	Retried     bool
 }
 
 // Call sends an INVITE to a user of the phone's domain or to a SIP URI, with

@@ -1,0 +1,120 @@
+package sip_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bellhop/sip/siptest"
+)
+
+// TestUnkindNetworks plays calls between robots over networks that lose, double
+// and reorder as a seed says. Whatever the network does: every call ends, its
+// caller gets one kind of final response, and five minutes later nothing is left.
+func TestUnkindNetworks(t *testing.T) {
+	t.Parallel()
+	const seeds, rows = 200, 8
+	saw := &finals{n: make(map[int]int)}
+	t.Cleanup(func() { // all that should have been played was
+		for _, status := range []int{200, 480, 486, 487, 404} {
+			if saw.n[status] == 0 && !t.Failed() {
+				t.Errorf("no call ended with %d: %v", status, saw.n)
+			}
+		}
+	})
+	for row := range rows {
+		t.Run(fmt.Sprint(row), func(t *testing.T) {
+			t.Parallel()
+			for i := range seeds / rows {
+				seed := uint64(row*seeds/rows + i)
+				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { unkind(t, seed, saw) }) { //nolint:paralleltest // rows are
+					return
+				}
+			}
+		})
+	}
+}
+
+// finals counts what callers got, 0 for nothing.
+type finals struct {
+	mu sync.Mutex // guards n
+	n  map[int]int
+}
+
+// unkind is one run.
+func unkind(t *testing.T, seed uint64, saw *finals) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, seed)
+		rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // to be repeated
+		h.net.SetFaults(siptest.Faults{
+			Loss: rnd.Float64() * 0.2, Double: rnd.Float64() * 0.2, Late: rnd.Float64() * 0.3,
+			Delay: time.Duration(rnd.IntN(50)) * time.Millisecond, Lateness: time.Duration(1+rnd.IntN(1500)) * time.Millisecond,
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		var robots []*siptest.Robot
+		start := func(device string, host int, change func(*siptest.Robot), plan func(*siptest.Robot)) {
+			r := &siptest.Robot{Phone: h.phone(device, host)}
+			change(r)
+			robots = append(robots, r)
+			wg.Go(func() { r.Run(ctx, t, true, func() { plan(r) }) })
+		}
+		seconds := func(most int) time.Duration { return time.Duration(rnd.IntN(most*1000)) * time.Millisecond }
+		for i, device := range []string{"desk-1002", "soft-1002", "web-1002", "desk-1003", "desk-1004"} {
+			ring, hang := seconds(20), seconds(20)
+			status := []int{200, 200, 200, 486, 480, 603, 404, 503}[rnd.IntN(8)]
+			mute, hangs := rnd.IntN(10) == 0, rnd.IntN(3) == 0
+			start(device, 20+i, func(r *siptest.Robot) {
+				r.Ring, r.Status, r.Mute = ring, status, mute
+				if hangs {
+					r.Hang = hang
+				}
+			}, func(*siptest.Robot) {})
+		}
+		for i, device := range []string{"desk-1001", "desk-1005", "desk-1006"} {
+			to := []string{"1002", "1002", "1003", "1004"}[rnd.IntN(4)]
+			when, patience, talk := 30*time.Second+seconds(5), seconds(30), time.Millisecond+seconds(20)
+			start(device, 10+i, func(*siptest.Robot) {}, func(r *siptest.Robot) {
+				r.After(when, func() { r.Dial(t, to, patience, talk) })
+			})
+		}
+		pass(5 * time.Minute)
+		if n := h.store.Calls.Len(); n != 0 {
+			t.Errorf("%d live calls after 5 minutes: %+v", n, h.store.Calls.Live(domain)[0])
+		}
+		if n := h.lanes(t); n != 0 {
+			t.Errorf("%d lanes after 5 minutes", n)
+		}
+		cancel()
+		wg.Wait()
+		saw.mu.Lock()
+		defer saw.mu.Unlock()
+		for _, r := range robots {
+			for _, c := range r.Calls() {
+				if c.Caller {
+					saw.n[append(c.Finals, 0)[0]]++
+				}
+				if !c.Over {
+					t.Errorf("%s: call %s did not end", r.Device, c.CallID)
+				}
+				if c.Caller && len(c.Finals) > 1 {
+					t.Errorf("%s: call %s got %v", r.Device, c.CallID, c.Finals)
+				}
+			}
+		}
+		h.calm(t)
+		if t.Failed() {
+			var all []string
+			for _, r := range robots {
+				all = append(all, r.String())
+			}
+			t.Logf("network: %+v\n%s", h.net.Stats(), strings.Join(all, "\n"))
+		}
+	})
+}
