@@ -1,0 +1,240 @@
+package sip_test
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"bellhop/routing/location"
+	"bellhop/sip/siptest"
+	"bellhop/sip/transport"
+)
+
+// A mirror is a network of one server and two phones without a mind: what the
+// server sends stays until the next message, and messages go in one by one.
+type mirror struct {
+	in     chan []byte
+	idle   chan struct{}
+	closed chan struct{}
+	from   *net.UDPAddr // of the next message
+	sent   [4][]byte    // what the server sent since, in order
+	n      int
+}
+
+func newMirror() *mirror {
+	return &mirror{in: make(chan []byte), idle: make(chan struct{}), closed: make(chan struct{})}
+}
+
+// ReadFrom waits for a message. The server has done all it does with the last one.
+func (m *mirror) ReadFrom(p []byte) (int, net.Addr, error) {
+	select {
+	case m.idle <- struct{}{}:
+	case <-m.closed:
+		return 0, nil, siptest.ErrClosed
+	}
+	select {
+	case b := <-m.in:
+		return copy(p, b), m.from, nil
+	case <-m.closed:
+		return 0, nil, siptest.ErrClosed
+	}
+}
+
+// WriteTo keeps what is sent.
+func (m *mirror) WriteTo(p []byte, _ net.Addr) (int, error) {
+	if m.n < len(m.sent) {
+		m.sent[m.n] = append(m.sent[m.n][:0], p...)
+		m.n++
+	}
+	return len(p), nil
+}
+
+// feed gives the server a message and waits until it is done with it.
+func (m *mirror) feed(from *net.UDPAddr, b []byte) {
+	m.from, m.n = from, 0
+	m.in <- b
+	<-m.idle
+}
+
+func (m *mirror) Close() error {
+	select {
+	case <-m.closed:
+	default:
+		close(m.closed)
+	}
+	return nil
+}
+
+func (m *mirror) LocalAddr() net.Addr {
+	return net.UDPAddrFromAddrPort(netip.MustParseAddrPort(server))
+}
+func (m *mirror) SetDeadline(time.Time) error      { return nil }
+func (m *mirror) SetReadDeadline(time.Time) error  { return nil }
+func (m *mirror) SetWriteDeadline(time.Time) error { return nil }
+
+// A caller plays whole calls from 1001 to 1002 through a server.
+type caller struct {
+	tb       testing.TB
+	m        *mirror
+	h        *house
+	ana, ben *siptest.Phone
+	stock    [][]byte // INVITEs with credentials
+	toAna    *net.UDPAddr
+	toBen    *net.UDPAddr
+	buf      []byte
+	route    []byte
+	calls    int
+}
+
+func newCaller(tb testing.TB) *caller {
+	tb.Helper()
+	m := newMirror()
+	n := siptest.NewNetwork(1)
+	c := &caller{tb: tb, m: m, h: open(tb, n, transport.Listener{Transport: location.UDP, Conn: m})}
+	c.ana, c.ben = c.h.phone("desk-1001", 11), c.h.phone("desk-1002", 12)
+	c.toAna, c.toBen = net.UDPAddrFromAddrPort(c.ana.Addr), net.UDPAddrFromAddrPort(c.ben.Addr)
+	<-m.idle
+	for _, p := range []*siptest.Phone{c.ana, c.ben} {
+		for range 2 {
+			m.feed(net.UDPAddrFromAddrPort(p.Addr), p.SendRegister(tb, siptest.Registration{}))
+			for m.n == 0 { // a new binding is saved by a worker
+				<-time.After(time.Millisecond)
+			}
+			if res, err := siptest.Parse(m.sent[0]); err != nil {
+				tb.Fatal(err)
+			} else if res.Status() == 401 {
+				p.Learn(tb, res)
+			}
+		}
+	}
+	c.call() // the cache is warm from here on
+	return c
+}
+
+// fill makes n INVITEs with credentials, which is none of the server's work.
+func (c *caller) fill(n int) {
+	c.stock = nil
+	for range n {
+		c.stock = append(c.stock, c.ana.Call(c.tb, "1002").Text)
+	}
+}
+
+// call plays one call: INVITE, 180, 200, ACK, BYE, 200.
+func (c *caller) call() {
+	if len(c.stock) == 0 {
+		c.fill(1)
+	}
+	invite := c.stock[0]
+	c.stock = c.stock[1:]
+	c.calls++
+	c.m.feed(c.toAna, invite)
+	for c.m.n == 0 && c.calls == 1 { // the first decision is loaded by a worker
+		<-time.After(time.Millisecond)
+	}
+	out := append(c.buf[:0], c.m.sent[0]...)
+	c.buf = out
+	if !bytes.HasPrefix(out, []byte("INVITE ")) {
+		c.tb.Fatalf("INVITE was answered with\n%s", out)
+	}
+	var room [4096]byte
+	c.m.feed(c.toBen, answer(room[:0], out, "180 Ringing"))
+	c.m.feed(c.toBen, answer(room[:0], out, "200 OK"))
+	if !bytes.HasPrefix(c.m.sent[0], []byte("SIP/2.0 200 ")) {
+		c.tb.Fatalf("the 200 went up as\n%s", c.m.sent[0])
+	}
+	c.route = append(c.route[:0], line(out, "Record-Route: ")...)
+	c.m.feed(c.toAna, c.within(room[:0], invite, "ACK", 1))
+	if !bytes.HasPrefix(c.m.sent[0], []byte("ACK ")) {
+		c.tb.Fatalf("the ACK became\n%s", c.m.sent[0])
+	}
+	c.m.feed(c.toAna, c.within(room[:0], invite, "BYE", 2))
+	out = append(c.buf[:0], c.m.sent[0]...)
+	c.buf = out
+	c.m.feed(c.toBen, answer(room[:0], out, "200 OK"))
+	if c.m.n != 1 || !bytes.HasPrefix(c.m.sent[0], []byte("SIP/2.0 200 ")) {
+		c.tb.Fatalf("the 200 of BYE went up as\n%s", c.m.sent[0])
+	}
+}
+
+// line returns the value of the first line that begins so.
+func line(m []byte, name string) []byte {
+	i := bytes.Index(m, []byte("\r\n"+name))
+	if i < 0 {
+		return nil
+	}
+	v := m[i+2+len(name):]
+	return v[:bytes.IndexByte(v, '\r')]
+}
+
+// answer appends a response to a request.
+func answer(dst, req []byte, status string) []byte {
+	dst = append(append(append(dst, "SIP/2.0 "...), status...), "\r\n"...)
+	for rest := req; ; {
+		i := bytes.Index(rest, []byte("\r\n"))
+		if i <= 0 {
+			break
+		}
+		l := rest[:i]
+		rest = rest[i+2:]
+		for _, name := range [...]string{"Via:", "Record-Route:", "From:", "Call-ID:", "CSeq:"} {
+			if bytes.HasPrefix(l, []byte(name)) {
+				dst = append(append(dst, l...), "\r\n"...)
+			}
+		}
+		if bytes.HasPrefix(l, []byte("To:")) {
+			dst = append(dst, l...)
+			if !bytes.Contains(l, []byte(";tag=")) {
+				dst = append(dst, ";tag=ben"...)
+			}
+			dst = append(dst, "\r\n"...)
+		}
+	}
+	return append(dst, "Contact: <sip:1002@192.0.2.12:5060>\r\nContent-Length: 0\r\n\r\n"...)
+}
+
+// within appends a request of the caller within the dialog.
+func (c *caller) within(dst, invite []byte, method string, cseq byte) []byte {
+	dst = append(append(dst, method...), " sip:1002@192.0.2.12:5060 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.11:5060;rport;branch=z9hG4bK"...)
+	dst = append(append(dst, method...), line(invite, "Call-ID: ")...)
+	dst = append(append(dst, "\r\nMax-Forwards: 70\r\nRoute: "...), c.route...)
+	dst = append(append(dst, "\r\nFrom: "...), line(invite, "From: ")...)
+	dst = append(append(dst, "\r\nTo: "...), line(invite, "To: ")...)
+	dst = append(append(dst, ";tag=ben\r\nCall-ID: "...), line(invite, "Call-ID: ")...)
+	dst = append(append(dst, "\r\nCSeq: "...), '0'+cseq, ' ')
+	return append(append(dst, method...), "\r\nContent-Length: 0\r\n\r\n"...)
+}
+
+// BenchmarkCall is a whole call through the server, the network left out: six
+// messages in, six out, with digest, decision, token, journal and record. Its
+// time has six hand-overs of the test in it, about a microsecond each.
+func BenchmarkCall(b *testing.B) {
+	c := newCaller(b)
+	b.ReportAllocs()
+	const batch = 512
+	for b.Loop() {
+		if len(c.stock) == 0 {
+			b.StopTimer()
+			c.fill(batch)
+			b.StartTimer()
+		}
+		c.call()
+	}
+}
+
+// callAllocs is how much a call may allocate, with what the test adds: an address
+// for every message that is written.
+const callAllocs = 100
+
+func TestCallAllocs(t *testing.T) { //nolint:paralleltest // counts allocations
+	c := newCaller(t)
+	const runs = 1000
+	c.fill(runs + 1)
+	if n := testing.AllocsPerRun(runs, c.call); n > callAllocs {
+		t.Errorf("a call allocates %v times, want at most %d", n, callAllocs)
+	} else {
+		t.Log(fmt.Sprint(n, " allocations a call"))
+	}
+}

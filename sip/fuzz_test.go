@@ -1,0 +1,146 @@
+package sip_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bellhop/sip/siptest"
+)
+
+// FuzzServer feeds datagrams into a running server in every state of a call: what
+// the fuzzer made up, and mutations of the messages of that very call, with their
+// right Call-ID, tags and tokens. Nothing panics, and everything ends.
+func FuzzServer(f *testing.F) {
+	for state := range states {
+		f.Add(uint64(state), []byte("BYE sip:1002@bellhop.test SIP/2.0\r\n\r\n"))
+	}
+	f.Add(uint64(9), []byte("\r\n\r\n\x00"))
+	f.Add(uint64(77), []byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK0000000000000000.00000000\r\n"+
+		"From: <sip:1001@bellhop.test>;tag=1\r\nTo: <sip:1002@bellhop.test>;tag=2\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n\r\n"))
+	f.Fuzz(fuzzServer)
+}
+
+// states is how many states of a call are fuzzed.
+const states = 8
+
+func fuzzServer(t *testing.T, seed uint64, data []byte) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, seed)
+		tap := &tap{}
+		h.net.Drop(tap.hear)
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		zoe := h.phone("desk-1003", 66)
+		reach(t, int(seed%states), ana, ben)
+		rnd := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // to be repeated
+		for _, p := range []*siptest.Phone{ana, ben, zoe} {
+			p.SendRaw(data, "")
+		}
+		for range 24 {
+			m := tap.mutated(rnd, data)
+			[]*siptest.Phone{ana, ben, zoe}[rnd.IntN(3)].SendRaw(m, "")
+			if rnd.IntN(4) == 0 {
+				pass(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+			}
+		}
+		pass(5 * time.Minute)
+		h.sane(t)
+	})
+}
+
+// TestMutatedMessages is FuzzServer with more seeds than a fuzz target has.
+func TestMutatedMessages(t *testing.T) {
+	t.Parallel()
+	for state := range uint64(states) {
+		t.Run(fmt.Sprint(state), func(t *testing.T) {
+			t.Parallel()
+			for i := range uint64(12) {
+				fuzzServer(t, state+i*states, []byte("\x00 sip:;;,,\"<>\r\n "))
+			}
+		})
+	}
+}
+
+// reach brings a call to a state.
+func reach(t *testing.T, state int, ana, ben *siptest.Phone) {
+	t.Helper()
+	if state == 0 {
+		return
+	}
+	call := ana.Call(t, "1002")
+	inv := ben.Wait(t, "INVITE")
+	if state == 1 {
+		return
+	}
+	reply(ben, inv, 180)
+	switch state {
+	case 2:
+		return
+	case 3:
+		call.Cancel()
+	case 4:
+		reply(ben, inv, 486)
+	default:
+		reply(ben, inv, 200)
+		ana.Wait(t, "180 INVITE")
+		ok := ana.Wait(t, "200 INVITE")
+		if state > 5 {
+			call.Ack(ok)
+		}
+		if state > 6 {
+			call.Bye()
+		}
+	}
+	synctest.Wait()
+}
+
+// A tap hears all messages of a network.
+type tap struct {
+	mu    sync.Mutex // guards heard
+	heard [][]byte
+}
+
+func (t *tap) hear(d siptest.Datagram) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.heard) < 64 && len(d.Data) > 0 && d.To.Addr() != netip.MustParseAddr("192.0.2.66") {
+		t.heard = append(t.heard, d.Data)
+	}
+	return false
+}
+
+// mutated returns one of the messages, changed.
+func (t *tap) mutated(rnd *rand.Rand, data []byte) []byte {
+	t.mu.Lock()
+	m := append([]byte(nil), t.heard[rnd.IntN(len(t.heard))]...)
+	other := t.heard[rnd.IntN(len(t.heard))]
+	t.mu.Unlock()
+	for range rnd.IntN(4) {
+		at := rnd.IntN(len(m))
+		end := at + rnd.IntN(min(len(m)-at, 40))
+		switch rnd.IntN(7) {
+		case 0:
+			m[at] ^= 1 << rnd.IntN(8)
+		case 1:
+			m = append(m[:at], m[end:]...)
+		case 2: // twice
+			m = append(m[:end:end], m[at:]...)
+		case 3:
+			m = append(m[:at:at], append(append([]byte(nil), data...), m[at:]...)...)
+		case 4:
+			m = m[:at]
+		case 5:
+			m[at] = "0123456789 ;,:<>@\r\n\"="[rnd.IntN(21)]
+		default: // the end of another message
+			m = append(m[:at:at], other[rnd.IntN(len(other)):]...)
+		}
+		if len(m) == 0 {
+			return other
+		}
+	}
+	return m
+}
