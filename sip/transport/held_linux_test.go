@@ -264,21 +264,6 @@ func TestHotPathDoesNotAllocate(t *testing.T) { //nolint:paralleltest // counts 
 	}
 }
 
-func metric(t *testing.T, g prometheus.Gatherer, name string) float64 {
-	t.Helper()
-	all, err := g.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range all {
-		if f.GetName() == name {
-			return f.GetMetric()[0].GetCounter().GetValue()
-		}
-	}
-	t.Fatalf("no metric %s", name)
-	return 0
-}
-
 func TestMetricsAreLinted(t *testing.T) {
 	t.Parallel()
 	reg := prometheus.NewPedanticRegistry()
