@@ -28,7 +28,9 @@ func FuzzServer(f *testing.F) {
 // states is how many states of a call are fuzzed.
 const states = 8
 
+// fuzzServer is one run of FuzzServer.
 func fuzzServer(t *testing.T, seed uint64, data []byte) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, seed)
 		tap := &tap{}

@@ -32,7 +32,7 @@ func TestUnkindNetworks(t *testing.T) {
 			t.Parallel()
 			for i := range seeds / rows {
 				seed := uint64(row*seeds/rows + i)
-				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { unkind(t, seed, saw) }) { //nolint:paralleltest // rows are
+				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { unkind(t, seed, saw) }) {
 					return
 				}
 			}

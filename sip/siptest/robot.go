@@ -73,7 +73,7 @@ func (r *Robot) Run(ctx context.Context, tb testing.TB, register bool, plan func
 	tb.Helper()
 	r.seen = make(map[string][]byte)
 	if register {
-		r.persist("REGISTER", func() []byte { return r.SendRegister(tb, Registration{}) }, t1, t2, nil)
+		r.persist("REGISTER", func() []byte { return r.SendRegister(tb, Registration{}) }, t2, nil)
 	}
 	if plan != nil {
 		plan()
@@ -149,11 +149,12 @@ func (r *Robot) due() {
 	}
 }
 
-// persist sends something now and again until it is answered.
-func (r *Robot) persist(key string, send func() []byte, every, most time.Duration, lost func()) {
+// persist sends something now and again until it is answered: after T1, and
+// then after twice as long each time, but no longer than most (0: no bound).
+func (r *Robot) persist(key string, send func() []byte, most time.Duration, lost func()) {
 	r.answered(key)
 	now := time.Now()
-	r.sends = append(r.sends, &sending{key: key, raw: send(), every: every, most: most, at: now.Add(every), until: now.Add(64 * t1), lost: lost})
+	r.sends = append(r.sends, &sending{key: key, raw: send(), every: t1, most: most, at: now.Add(t1), until: now.Add(64 * t1), lost: lost})
 }
 
 func (r *Robot) answered(key string) {
@@ -188,7 +189,7 @@ func (r *Robot) Dial(tb testing.TB, to string, patience, talk time.Duration) {
 
 func (r *Robot) invite(tb testing.TB, c *RobotCall) {
 	tb.Helper()
-	r.persist("INVITE "+c.CallID, func() []byte { c.leg.SendInvite(tb); return c.leg.Text }, t1, 0, func() { c.Over = true })
+	r.persist("INVITE "+c.CallID, func() []byte { c.leg.SendInvite(tb); return c.leg.Text }, 0, func() { c.Over = true })
 }
 
 func (r *Robot) giveUp(c *RobotCall) {
@@ -197,7 +198,7 @@ func (r *Robot) giveUp(c *RobotCall) {
 	}
 	c.gaveUp = true
 	if c.rings { // RFC 3261 §9.1: not before a provisional response
-		r.persist(fmt.Sprint("CANCEL ", c.CallID, c.leg.CSeq), func() []byte { return c.leg.Cancel() }, t1, t2, nil)
+		r.persist(fmt.Sprint("CANCEL ", c.CallID, c.leg.CSeq), func() []byte { return c.leg.Cancel() }, t2, nil)
 		r.After(64*t1, func() {
 			if len(c.Finals) == 0 {
 				c.Over = true // §9.1: counts as cancelled
@@ -211,7 +212,7 @@ func (r *Robot) hangUp(c *RobotCall) {
 		return
 	}
 	c.Over = true
-	r.persist(fmt.Sprint("BYE ", c.CallID, c.leg.CSeq+1), c.leg.Bye, t1, t2, nil)
+	r.persist(fmt.Sprint("BYE ", c.CallID, c.leg.CSeq+1), c.leg.Bye, t2, nil)
 }
 
 func (r *Robot) take(tb testing.TB, m *Message) {
@@ -224,7 +225,7 @@ func (r *Robot) take(tb testing.TB, m *Message) {
 	case m.Method() == "REGISTER":
 		if m.Status() == 401 && slices.ContainsFunc(r.sends, func(s *sending) bool { return s.key == "REGISTER" }) {
 			r.Learn(tb, m)
-			r.persist("REGISTER", func() []byte { return r.SendRegister(tb, Registration{}) }, t1, t2, nil)
+			r.persist("REGISTER", func() []byte { return r.SendRegister(tb, Registration{}) }, t2, nil)
 			return
 		}
 		r.answered("REGISTER")
@@ -271,7 +272,7 @@ func (r *Robot) response(tb testing.TB, m *Message) {
 			key := fmt.Sprint("BYE ", c.CallID, leg.CSeq+1)
 			if !c.ended[key] {
 				c.ended[key] = true
-				r.persist(key, leg.Bye, t1, t2, nil)
+				r.persist(key, leg.Bye, t2, nil)
 			}
 		}
 	case status == 407 && len(c.Finals) == 0 && !c.leg.Retried:
@@ -361,7 +362,7 @@ func (r *Robot) finish(c *RobotCall, status int) {
 	c.Finals = append(c.Finals, status)
 	c.leg.Established = status == 200
 	c.Over = status != 200
-	r.persist("FINAL "+c.CallID, func() []byte { return r.Reply(c.invite, Answer{Status: status}) }, t1, t2, func() {
+	r.persist("FINAL "+c.CallID, func() []byte { return r.Reply(c.invite, Answer{Status: status}) }, t2, func() {
 		r.hangUp(c) // RFC 3261 §13.3.1.4: no ACK came
 	})
 }
