@@ -154,7 +154,7 @@ func TestE2EBusy(t *testing.T) {
 	cleo.calls(t, "call-refused", "4711", final(404)).wait(t)
 	rs := h.records(t, 3)
 	want{caller, "4711", "", "", 404, "refused", []string{"dial.unknown"}}.equal(t, &rs[0])
-	want{caller, "1004", "", "", 480, "refused", []string{"ring.final"}}.equal(t, &rs[1])
+	want{caller, "1004", "1004", "", 480, "unreachable", []string{"ring.final"}}.equal(t, &rs[1])
 	want{caller, "1001", "1001", "", 486, "busy", []string{"ring.devices"}}.equal(t, &rs[2])
 }
 
@@ -200,8 +200,8 @@ func TestE2EDND(t *testing.T) {
 	for i, w := range []want{
 		{caller, "1001", "1001", "desk-1001", 200, "answered", nil},
 		{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"dnd"}},
-		{caller, "1001", "", "", 486, "refused", []string{"dnd"}},
-		{caller, "1001", "", "", 486, "refused", []string{"dnd"}},
+		{caller, "1001", "1001", "", 486, "busy", []string{"dnd"}},
+		{caller, "1001", "1001", "", 486, "busy", []string{"dnd"}},
 	} {
 		w.equal(t, &rs[i])
 	}

@@ -105,6 +105,9 @@ func (c *call) decided(plan routing.Plan, trace routing.Trace, err error) {
 	switch d := plan.Decision.(type) {
 	case routing.Reject:
 		c.live.Rule = string(d.Rule)
+		if n := len(trace); n > 0 && (d.Status == 480 || d.Status == 486) {
+			c.live.Number = trace[n-1].Number // whose phones do not ring: it is in their journal
+		}
 		c.refuse(d.Status, d.Reason, string(d.Rule))
 	case routing.Ring:
 		c.live.Number = d.Number
@@ -141,7 +144,16 @@ func (c *call) refuse(status int, reason, rule string) {
 	if rule != "" {
 		c.live.Rule = rule
 	}
-	c.close(status, "refused")
+	outcome := ring.Refused
+	switch status {
+	case 480:
+		outcome = ring.Unreachable
+	case 486:
+		outcome = ring.Busy
+	case 487:
+		outcome = ring.CallerGaveUp
+	}
+	c.close(status, outcome.String())
 	c.x.reply(c.srv, status, reason, nil)
 }
 
