@@ -176,7 +176,7 @@ func (s *Server) handle(p *transport.Packet) {
 			if m.IsRequest() {
 				s.fresh(p)
 			} else {
-				s.metrics.stray.Inc() // RFC 6026 §7.3: not forwarded
+				s.stray(p)
 			}
 			return
 		}
@@ -244,6 +244,14 @@ func (s *Server) fresh(p *transport.Packet) {
 	}
 }
 
+// stray takes a response that no transaction knows. It is not forwarded (RFC 6026
+// §7.3), but for the 2xx of a call that the journal knows.
+func (s *Server) stray(p *transport.Packet) {
+	if !s.proxy.Stray(p) {
+		s.metrics.stray.Inc()
+	}
+}
+
 // ack forwards an ACK that no transaction absorbed: that of a 2xx. It needs no
 // lane.
 func (s *Server) ack(p *transport.Packet) {
@@ -289,7 +297,7 @@ func (s *Server) message(ln *lane.Lane, set *transaction.Set, p *transport.Packe
 	m := &p.Msg
 	if !m.IsRequest() {
 		if !set.Response(m) {
-			s.metrics.stray.Inc()
+			s.stray(p)
 		}
 		return
 	}

@@ -4,8 +4,10 @@ import (
 	"slices"
 	"strconv"
 
+	"bellhop/feed"
 	"bellhop/routing/location"
 	"bellhop/sip/transaction"
+	"bellhop/sip/transport"
 	"bellhop/sip/wire"
 )
 
@@ -54,6 +56,38 @@ func (u *unwanted) Failed(*transaction.Client) {}
 
 // TimerC implements [transaction.User].
 func (u *unwanted) TimerC(c *transaction.Client) { c.Cancel(nil) }
+
+// Stray forwards a 2xx to an INVITE whose transaction is gone, when it is of a call
+// that talks: the daemon died between the 2xx and its ACK, and without this the
+// callee would never see the ACK. It reports whether it did. Anything else that is
+// stray is dropped (RFC 6026 §7.3).
+func (x *Proxy) Stray(p *transport.Packet) bool {
+	m := &p.Msg
+	if m.Status()/100 != 2 || m.CSeqMethod() != wire.Invite {
+		return false
+	}
+	c, ok := x.calls.Find(m.CallID(), m.FromTag())
+	if !ok || c.State != feed.Talking || c.CalleeTag != string(m.ToTag()) || !c.CallerAddr.IsValid() || c.CalleeAddr.Addr() != p.Flow.Remote.Addr() {
+		return false
+	}
+	vias := 0
+	for range m.All(wire.Via) {
+		vias++
+	}
+	local := p.Flow.Local
+	for _, l := range x.locals {
+		if local.Addr().Is4() != c.CallerAddr.Addr().Is4() && l.Addr().Is4() == c.CallerAddr.Addr().Is4() {
+			local = l
+		}
+	}
+	if vias < 2 {
+		return false
+	}
+	buf := x.txs.Buffer()
+	defer x.txs.Release(buf)
+	*buf = x.appendUp(*buf, m, 0, false)
+	return x.net.Send(location.Flow{Transport: location.UDP, Local: local, Remote: c.CallerAddr}, *buf) == nil
+}
 
 // hangUp ends the dialog of a 2xx that nobody takes, because the caller has
 // another final response already: with ACK and BYE, as if we were the caller.
