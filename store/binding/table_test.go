@@ -214,12 +214,12 @@ func TestRefreshesAreSaved(t *testing.T) {
 		if end := s.saved(t, a)[0].Expires; !end.Equal(time.Now().Add(600*time.Second + binding.Slack)) {
 			t.Errorf("saved until %v, want the slack added", end)
 		}
-		time.Sleep(time.Minute) //nolint:forbidigo // time in a bubble
+		<-time.After(time.Minute)
 		at := time.Now()
 		if _, ok := tb.TryRefresh(a, register(2, 600)); !ok {
 			t.Fatal("TryRefresh = false")
 		}
-		time.Sleep(binding.Slack / 2) //nolint:forbidigo // time in a bubble
+		<-time.After(binding.Slack / 2)
 		if b := s.saved(t, a)[0]; b.CSeq != 2 || !b.Expires.Equal(at.Add(600*time.Second+binding.Slack)) {
 			t.Errorf("saved after the slack: cseq %d until %v", b.CSeq, b.Expires)
 		}
@@ -242,7 +242,7 @@ func TestRefreshesAreSaved(t *testing.T) {
 		synctest.Wait()
 		close(hold)
 		synctest.Wait()
-		time.Sleep(binding.Slack) //nolint:forbidigo // time in a bubble
+		<-time.After(binding.Slack)
 		if len(s.rows) != 0 || tb.Len() != 0 {
 			t.Errorf("after the removal: %d rows, %d bindings", len(s.rows), tb.Len())
 		}
@@ -308,13 +308,13 @@ func TestNoBurstOfExpiries(t *testing.T) {
 			}
 		}
 		f.Drain(nil, phones)
-		time.Sleep(601 * time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(601 * time.Second)
 		if bs := tb.Bindings(aor(t, "7")); len(bs) != 0 {
 			t.Error("an expired binding is shown")
 		}
 		total := 0
 		for range 10 {
-			time.Sleep(time.Second) //nolint:forbidigo // time in a bubble
+			<-time.After(time.Second)
 			n := len(f.Drain(nil, 2*phones))
 			if total += n; n > 64*64*2 {
 				t.Errorf("%d ended in a second", n)

