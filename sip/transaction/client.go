@@ -71,7 +71,7 @@ type Client struct {
 	state  state
 	ticks  int8
 	flow   location.Flow
-	sent   []byte // the request as sent; dropped with a final response that needs no ACK
+	sent   *[]byte // the request as sent, lent by the layer; given back with a final response that needs no ACK
 	timer  lane.Timer
 	left   time.Duration // until Timer B or F
 	// gaveUp: the user wants no answer any more; CANCEL goes out as soon as a
@@ -90,8 +90,9 @@ func (s *Set) Request(flow location.Flow, method wire.Method, id ID, b []byte, u
 	}
 	c := &Client{
 		Branch: branch, set: s, user: user, id: id, method: method, flow: flow,
-		sent: append(make([]byte, 0, len(b)), b...), left: 64 * T1,
+		sent: s.layer.Buffer(), left: 64 * T1,
 	}
+	*c.sent = append(*c.sent, b...)
 	c.timer.Owner = c
 	s.clients = append(s.clients, c)
 	s.layer.metrics.begun.Inc()
@@ -190,7 +191,8 @@ func (c *Client) final(m *wire.Message) {
 	linger := 64 * T1 // Timers D and M
 	switch {
 	case c.method == wire.Invite && status < 300:
-		c.state, c.sent, c.reason = accepted, nil, nil
+		c.state, c.reason = accepted, nil
+		c.giveBack()
 	case c.method == wire.Invite:
 		c.state = completed
 		c.ack(m)
@@ -198,7 +200,8 @@ func (c *Client) final(m *wire.Message) {
 			linger = 0
 		}
 	default:
-		c.state, c.sent = completed, nil
+		c.state = completed
+		c.giveBack()
 		linger = T4 // Timer K
 		if reliable(c.flow) {
 			linger = 0
@@ -219,7 +222,7 @@ func (c *Client) final(m *wire.Message) {
 // ack acknowledges a non-2xx final response (RFC 3261 §17.1.1.3).
 func (c *Client) ack(res *wire.Message) {
 	var sent wire.Message
-	if sent.Parse(c.sent) != nil {
+	if c.sent == nil || sent.Parse(*c.sent) != nil {
 		return // we made it: cannot be
 	}
 	buf := c.set.layer.Buffer()
@@ -245,7 +248,7 @@ func (c *Client) sendCancel() {
 	c.canceled = true
 	c.timer.Set(c.set.lane, 64*T1) // RFC 3261 §9.1: then it counts as cancelled
 	var sent wire.Message
-	if sent.Parse(c.sent) != nil {
+	if c.sent == nil || sent.Parse(*c.sent) != nil {
 		return
 	}
 	buf := c.set.layer.Buffer()
@@ -292,7 +295,7 @@ func (c *Client) again(next time.Duration) {
 	}
 	if !reliable(c.flow) && (!c.gaveUp || c.state != trying) {
 		c.set.layer.metrics.sentAgain.Inc()
-		if err := c.set.layer.sender.Send(c.flow, c.sent); err != nil {
+		if err := c.set.layer.sender.Send(c.flow, *c.sent); err != nil {
 			c.fail()
 			return
 		}
@@ -309,8 +312,18 @@ func (c *Client) fail() {
 	}
 }
 
+// giveBack returns the request as sent, which nobody needs any more: the next
+// call finds warm memory.
+func (c *Client) giveBack() {
+	if c.sent != nil {
+		c.set.layer.Release(c.sent)
+		c.sent = nil
+	}
+}
+
 func (c *Client) end() {
-	c.state, c.sent, c.reason, c.user = terminated, nil, nil, nil
+	c.state, c.reason, c.user = terminated, nil, nil
+	c.giveBack()
 	c.timer.Stop()
 	s := c.set
 	for i, other := range s.clients {
