@@ -378,9 +378,22 @@ func (c *call) reply(e ring.Reply) {
 		c.answered(e.From, res)
 	}
 	buf := c.x.txs.Buffer()
-	*buf = c.x.appendUp(*buf, res, e.Status, e.DropSDP)
+	*buf = c.x.appendUp(*buf, res, e.Status, e.DropSDP, c.challenges(e.From, res))
 	c.srv.Send(e.Status, *buf)
 	c.x.txs.Release(buf)
+}
+
+// challenges are those of the other branches, when the response of from is one.
+func (c *call) challenges(from ring.BranchID, res *wire.Message) (lines []byte) {
+	if !isChallenge(res) {
+		return nil
+	}
+	for i := range c.branches {
+		if ring.BranchID(i) != from {
+			lines = appendChallenges(lines, c.branches[i].final)
+		}
+	}
+	return lines
 }
 
 // answered journals the call before its 2xx goes up (trust.md §3).

@@ -25,7 +25,7 @@ func (l *late) Response(_ *transaction.Client, res *wire.Message) {
 		return
 	}
 	buf := l.x.txs.Buffer()
-	*buf = l.x.appendUp(*buf, res, 0, false)
+	*buf = l.x.appendUp(*buf, res, 0, false, nil)
 	l.srv.Send(res.Status(), *buf)
 	l.x.txs.Release(buf)
 }
@@ -85,7 +85,7 @@ func (x *Proxy) Stray(p *transport.Packet) bool {
 	}
 	buf := x.txs.Buffer()
 	defer x.txs.Release(buf)
-	*buf = x.appendUp(*buf, m, 0, false)
+	*buf = x.appendUp(*buf, m, 0, false, nil)
 	return x.net.Send(location.Flow{Transport: location.UDP, Local: local, Remote: c.CallerAddr}, *buf) == nil
 }
 

@@ -11,14 +11,15 @@ import (
 // nobody by a plan: one within a dialog, or one outside of a dialog that is no
 // INVITE. All its branches are tried at once.
 type relay struct {
-	x        *Proxy
-	set      *transaction.Set
-	srv      *transaction.Server
-	clients  []*transaction.Client
-	best     *wire.Message // owned; the best final response so far
-	open     int
-	gaveUp   bool
-	finished func(status int) // called once, before the final response goes up; may be nil
+	x          *Proxy
+	set        *transaction.Set
+	srv        *transaction.Server
+	clients    []*transaction.Client
+	best       *wire.Message // owned; the best final response so far
+	challenges []byte        // of the 401 and 407 that are not the best
+	open       int
+	gaveUp     bool
+	finished   func(status int) // called once, before the final response goes up; may be nil
 }
 
 // add sends one more branch.
@@ -68,7 +69,10 @@ func (r *relay) Response(c *transaction.Client, res *wire.Message) {
 	default:
 		r.open--
 		if r.best == nil || better(res.Status(), r.best.Status()) {
+			r.challenges = appendChallenges(r.challenges, r.best)
 			r.best = res.Clone()
+		} else {
+			r.challenges = appendChallenges(r.challenges, res)
 		}
 		r.settle()
 	}
@@ -132,15 +136,19 @@ func (r *relay) finish(status int) {
 // up relays a response upstream: our Via comes off (RFC 3261 §16.7 step 3).
 func (r *relay) up(res *wire.Message) {
 	buf := r.x.txs.Buffer()
-	*buf = r.x.appendUp(*buf, res, 0, false)
+	var lines []byte
+	if isChallenge(res) {
+		lines = r.challenges
+	}
+	*buf = r.x.appendUp(*buf, res, 0, false, lines)
 	r.srv.Send(res.Status(), *buf)
 	r.x.txs.Release(buf)
 }
 
 // appendUp appends the response res as it goes upstream: without our Via, with
 // another status when status is not 0, without its session description when
-// dropSDP says so.
-func (x *Proxy) appendUp(dst []byte, res *wire.Message, status int, dropSDP bool) []byte {
+// dropSDP says so, with lines added to its header.
+func (x *Proxy) appendUp(dst []byte, res *wire.Message, status int, dropSDP bool, lines []byte) []byte {
 	sp := x.composers.Get().(*composer)
 	defer x.composers.Put(sp)
 	sp.Reset(res)
@@ -151,7 +159,27 @@ func (x *Proxy) appendUp(dst []byte, res *wire.Message, status int, dropSDP bool
 	if dropSDP && len(res.Body()) > 0 {
 		sp.DropBody()
 	}
+	sp.Append(lines)
 	return sp.AppendTo(dst)
+}
+
+// isChallenge reports whether a final response asks for credentials.
+func isChallenge(res *wire.Message) bool {
+	return res != nil && (res.Status() == 401 || res.Status() == 407)
+}
+
+// appendChallenges appends what a 401 or 407 asks for: the best of several
+// carries the challenges of all (RFC 3261 §16.7 step 7).
+func appendChallenges(dst []byte, res *wire.Message) []byte {
+	if !isChallenge(res) {
+		return dst
+	}
+	for _, f := range [...]wire.Field{wire.WWWAuthenticate, wire.ProxyAuthenticate} {
+		for v := range res.All(f) {
+			dst = wire.AppendLine(dst, f.String(), v.Bytes())
+		}
+	}
+	return dst
 }
 
 // better reports whether the final status a is to be preferred to b (RFC 3261
