@@ -77,6 +77,10 @@ func problemOf(err error) *Problem {
 		p := problem(http.StatusServiceUnavailable, "store.slow", "the store did not answer in time")
 		p.retry = time.Second
 		return p
+	case errors.Is(err, directory.ErrUnavailable):
+		p := problem(http.StatusServiceUnavailable, "store.unavailable", "nothing was changed: the store cannot read or save now; the log has the reason")
+		p.retry = 5 * time.Second
+		return p
 	case errors.Is(err, context.Canceled):
 		return problem(statusClientGone, "request.cancelled", "the request was given up")
 	default:

@@ -11,6 +11,9 @@ var (
 	ErrNotFound = errors.New("directory: not found")
 	ErrVersion  = errors.New("directory: somebody else was faster")
 	ErrExists   = errors.New("directory: exists already")
+	// ErrUnavailable reports a store that cannot read or save now, for a full disk
+	// for one: nothing was changed.
+	ErrUnavailable = errors.New("directory: the store is unavailable")
 )
 
 // A Role says what a signed-in user or a token may do (trust.md §2).

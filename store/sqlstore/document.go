@@ -303,7 +303,7 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, unavailable(err)
 	}
 	s.Cache.Forget(docs)
 	document.Tell(s.feed, docs)
@@ -334,5 +334,14 @@ func (s *Store) failed(what string, err error) error {
 	if !refused(err) {
 		s.db.metrics.errors.Inc()
 	}
-	return fmt.Errorf("sqlstore: %s: %w", what, err)
+	return fmt.Errorf("sqlstore: %s: %w", what, unavailable(err))
+}
+
+// unavailable marks what is no answer of the directory and not the caller's end,
+// but a fault of the database: a disk that is full or gone.
+func unavailable(err error) error {
+	if refused(err) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", directory.ErrUnavailable, err)
 }
