@@ -13,6 +13,7 @@ type Packet struct {
 	Flow     location.Flow    // Remote is the source (RFC 3261 §18.2.1, RFC 3581 §4)
 	Received time.Time        //
 	Err      *wire.ParseError // what is wrong with Msg; nil: nothing
+	Peer     *Peer            // the connection it came over; nil for UDP
 
 	// Again says that it is handled again: what was not in memory then was looked for.
 	Again bool
@@ -26,7 +27,7 @@ func (p *Packet) Own() *Packet {
 	if p.owned {
 		return p
 	}
-	q := &Packet{Flow: p.Flow, Received: p.Received, Err: p.Err, owned: true}
+	q := &Packet{Flow: p.Flow, Received: p.Received, Err: p.Err, Peer: p.Peer, owned: true}
 	p.Msg.CloneTo(&q.Msg)
 	return q
 }
