@@ -29,7 +29,7 @@ type admission struct {
 	lines  []byte
 	job    *registrar.Job
 	visit  routing.Visit
-	from   proxy.From
+	from   auth.From
 	popped bool
 }
 
@@ -124,7 +124,7 @@ func (s *Server) admitInDialog(p *transport.Packet, from, to string) (a admissio
 // stranger admits a request from outside where the domain is open to it
 // (behaviour.md §1): it may reach numbers, and nothing else.
 func (s *Server) stranger(p *transport.Packet, asked *directory.Tenant, uri wire.URI, uriOK bool) (a admission, ok bool) {
-	a.from = proxy.From{Origin: routing.OriginStranger, Domain: asked.Name, Realm: asked.Realm}
+	a.from = auth.From{Origin: routing.OriginStranger, Domain: asked.Name, Realm: asked.Realm}
 	a.from.Caller.Number = user(&p.Msg, wire.From)
 	return s.routed(p, a, uri, uriOK), true
 }
@@ -140,7 +140,7 @@ func (s *Server) accepted(p *transport.Packet, v auth.Verdict, home, asked *dire
 		a.job = job
 		return a, true
 	}
-	a.from = proxy.From{
+	a.from = auth.From{
 		Origin: routing.OriginDevice, Domain: asked.Name, Realm: home.Realm,
 		Caller: routing.Caller{Domain: home.Name, Device: v.Device.Device, Number: v.Line},
 	}
@@ -158,7 +158,7 @@ func (s *Server) routed(p *transport.Packet, a admission, uri wire.URI, uriOK bo
 		a.status = 416 // RFC 3261 §16.3 step 2
 		return a
 	}
-	popped, ok := s.proxy.OwnRoute(p)
+	popped, ok := s.ends.Popped(p)
 	if !ok { // a device has no business to route past us
 		a.status, a.reason = 403, "Route Not Ours"
 		return a

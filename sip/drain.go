@@ -11,7 +11,7 @@ func (s *Server) Drain(on bool) { s.draining.Store(on) }
 
 // Ringing is how many numbers ring: calls that would be lost with this process,
 // as answered ones would not.
-func (s *Server) Ringing() int { return s.proxy.Ringing() }
+func (s *Server) Ringing() int { return s.ringing.Len() }
 
 // refused answers a new call while the server drains.
 func (s *Server) refused(p *transport.Packet) bool {

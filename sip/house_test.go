@@ -17,7 +17,6 @@ import (
 	"bellhop/routing/directory"
 	"bellhop/routing/location"
 	"bellhop/sip"
-	"bellhop/sip/proxy"
 	"bellhop/sip/siptest"
 	"bellhop/sip/transport"
 	"bellhop/store/memstore"
@@ -55,7 +54,7 @@ func newHouse(tb testing.TB, seed uint64, change ...func(*sip.Options)) *house {
 }
 
 // A slowWorld knows nothing from memory, and answers a second late.
-type slowWorld struct{ proxy.World }
+type slowWorld struct{ sip.World }
 
 func (slowWorld) Cached(routing.Need, *routing.World) bool { return false }
 

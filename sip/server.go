@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bellhop/routing/location"
+	"bellhop/routing/ring"
 	"bellhop/sip/auth"
 	"bellhop/sip/lane"
 	"bellhop/sip/proxy"
@@ -32,9 +33,9 @@ type Options struct {
 	Listeners   []transport.Listener
 	Keys        auth.Keys
 	Credentials auth.Credentials
-	World       proxy.World
+	World       World
 	Tenants     Tenants
-	Calls       proxy.Calls
+	Calls       Calls
 	Location    Location
 	Node        uint8           // number of this node in tokens
 	Digest      []string        // algorithms offered, the preferred one first; nil: SHA-256, MD5
@@ -49,6 +50,13 @@ type Options struct {
 type Location interface {
 	registrar.Location
 	proxy.Location
+	auth.Location
+}
+
+// Calls keeps the live calls, their journal and their records.
+type Calls interface {
+	NewID(now time.Time) string
+	proxy.Calls
 }
 
 const (
@@ -67,6 +75,10 @@ type Server struct {
 	txs       *transaction.Layer
 	auth      *auth.Authenticator
 	tags      *auth.Tags
+	ends      *auth.Ends
+	resolver  *resolver
+	calls     Calls
+	ringing   *lane.Index[location.AOR] // calls that ring at a number, each a ringer
 	registrar *registrar.Registrar
 	proxy     *proxy.Proxy
 	tenants   Tenants
@@ -83,7 +95,8 @@ func New(o Options) (_ *Server, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		tenants: o.Tenants, old: o.MD5Only, log: o.Logger,
+		tenants: o.Tenants, old: o.MD5Only, log: o.Logger, calls: o.Calls,
+		resolver: newResolver(o.World), ringing: lane.NewIndex[location.AOR](),
 		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
 	}
 	s.pool = lane.NewPool(lane.PoolOptions{MaxLanes: o.MaxLanes, Logger: o.Logger, Registerer: o.Registerer})
@@ -119,9 +132,10 @@ func New(o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
+	s.ends = auth.NewEnds(s.transport, o.Location)
 	s.proxy = proxy.New(proxy.Options{
-		Network: s.transport, Transactions: s.txs, Tokens: tokens, Tags: s.tags, Node: o.Node, World: o.World, Calls: o.Calls,
-		Location: o.Location, Registerer: o.Registerer, Logger: o.Logger,
+		Network: s.transport, Transactions: s.txs, Tokens: tokens, Tags: s.tags, Ends: s.ends, Node: o.Node, Calls: o.Calls,
+		Location: o.Location, Ringing: s.ringing, Counter: &s.metrics, Registerer: o.Registerer, Logger: o.Logger,
 	})
 	return s, nil
 }
@@ -277,13 +291,13 @@ func (s *Server) step(ln *lane.Lane, ev lane.Event) {
 		s.message(ln, set, ev)
 	case *admitted:
 		if !set.Absorb(ev.packet) {
-			s.begin(ln, set, ev.packet, ev.admission)
+			s.begin(ln, set, ev.packet, &ev.admission)
 		}
 	case lane.Fired:
 		if !ev.Stale() && !set.Fired(ev) {
 			proxy.Fired(ev)
 		}
-	case proxy.Continue:
+	case lane.Continue:
 		ev()
 	default:
 		panic(fmt.Sprintf("sip: unknown event %T", ev))
@@ -314,12 +328,12 @@ func (s *Server) message(ln *lane.Lane, set *transaction.Set, p *transport.Packe
 	default:
 	}
 	if a, ok := s.admit(p); ok {
-		s.begin(ln, set, p, a)
+		s.begin(ln, set, p, &a)
 	}
 }
 
 // begin starts the transaction of a new request and hands it on.
-func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet, a admission) {
+func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet, a *admission) {
 	srv := set.Serve(p)
 	switch {
 	case a.dialog.Valid():
@@ -329,9 +343,9 @@ func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet,
 	case a.job != nil:
 		s.register(ln, srv, a.job)
 	case srv.Method() == wire.Invite:
-		s.proxy.Invite(ln, set, srv, a.visit, a.from, a.popped)
+		s.invite(ln, set, srv, a)
 	default:
-		s.proxy.Forward(ln, set, srv, a.visit, a.from, a.popped)
+		s.forward(ln, set, srv, a)
 	}
 }
 
@@ -344,7 +358,7 @@ func (s *Server) register(ln *lane.Lane, srv *transaction.Server, job *registrar
 	}
 	err := ln.Do(func(ctx context.Context) lane.Event {
 		res := job.Run(ctx)
-		return proxy.Continue(func() { s.registered(srv, res) })
+		return lane.Continue(func() { s.registered(srv, res) })
 	})
 	if err != nil {
 		s.proxy.Reply(srv, 503, "", []byte("Retry-After: 5\r\n"))
@@ -353,9 +367,18 @@ func (s *Server) register(ln *lane.Lane, srv *transaction.Server, job *registrar
 
 func (s *Server) registered(srv *transaction.Server, res registrar.Response) {
 	s.proxy.Reply(srv, res.Status, res.Reason, res.Lines)
-	for _, c := range res.Added {
-		s.proxy.Registered(res.AOR, c)
+	for _, target := range res.Added {
+		for _, at := range s.ringing.At(res.AOR) {
+			_ = at.Lane.Post(lane.Continue(func() { // a full or closed lane: the device rings at the next call
+				at.Who.(ringer).Registered(target)
+			}))
+		}
 	}
+}
+
+// A ringer is a call that rings at a number, in its own lane.
+type ringer interface {
+	Registered(target ring.Target)
 }
 
 // load has a credential loaded and then handles a copy of p again. What is still

@@ -40,11 +40,16 @@ var ErrClosed = errors.New("lane: closed")
 // packages above it; the switch in a step panics on one it does not know.
 type Event any
 
+// A Continue is an event that is the rest of a step that waited for something,
+// or a step that somebody outside wants done: the step of every lane runs it.
+type Continue func()
+
 // A Lane is the serial executor of one call. Get one from [Table.GetOrNew].
 type Lane struct {
 	// State is the state of the call. Only steps of this lane touch it.
 	State any
 
+	kept   int    // how often Keep was called without Let; touched by steps only
 	shard  *shard // forgets the lane when it closes
 	callID string
 	wheel  *wheel // has the timers of the lane
@@ -57,6 +62,7 @@ type Lane struct {
 	owed    int           // places kept for the results of Do
 	running bool          // somebody drains the lane, or a worker is about to
 	closed  bool          //
+	aliases []string      // other Call-IDs that the table finds the lane by
 	done    chan struct{} // made when somebody asks
 }
 
@@ -128,14 +134,25 @@ func (l *Lane) closeLocked() {
 
 // CloseIdle closes the lane, when nothing waits in it and no [Lane.Do] is under
 // way. A step calls it when it left no state behind: what came meanwhile is not
-// lost, and whoever comes later gets a new lane.
+// lost, and whoever comes later gets a new lane. A lane that is kept stays.
 func (l *Lane) CloseIdle() {
+	if l.kept > 0 {
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.queue) == 0 && l.owed == 0 {
 		l.closeLocked()
 	}
 }
+
+// Keep keeps the lane open when nothing happens in it, until [Lane.Let] was
+// called as often: a call talks for hours without a message. Only steps may call
+// it.
+func (l *Lane) Keep() { l.kept++ }
+
+// Let takes one Keep back.
+func (l *Lane) Let() { l.kept-- }
 
 // Done returns a channel that is closed when the lane is closed and its last
 // step has returned.

@@ -65,7 +65,27 @@ func (t *Table) GetOrNew(callID []byte) (l *Lane, fresh bool, err error) {
 	return l, true, nil
 }
 
-// Len is how many lanes are open in the table.
+// Alias makes the table find l by one more Call-ID, until l closes: the legs of an
+// anchored call share a lane. It reports false, and does nothing, when l is closed
+// or another lane has that Call-ID.
+func (t *Table) Alias(callID string, l *Lane) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	s := t.shard([]byte(callID))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.lanes[callID]; other != nil {
+		return other == l
+	}
+	s.lanes[callID] = l
+	l.aliases = append(l.aliases, callID)
+	return true
+}
+
+// Len is under how many Call-IDs lanes are open in the table.
 func (t *Table) Len() int {
 	n := 0
 	for i := range t.shards {
@@ -77,8 +97,8 @@ func (t *Table) Len() int {
 	return n
 }
 
-// All calls f with each open lane until f returns false. Lanes that open or
-// close meanwhile may be missed. No lock is held while f runs.
+// All calls f with each open lane until f returns false, with one that has
+// aliases more than once. Lanes that open or close meanwhile may be missed. No lock is held while f runs.
 func (t *Table) All(f func(*Lane) bool) {
 	var ls []*Lane
 	for i := range t.shards {
@@ -102,10 +122,17 @@ func (t *Table) shard(callID []byte) *shard {
 }
 
 // forget is called once, by the end of l, with l.mu held: whoever finds l
-// closed no longer finds it here.
+// closed no longer finds it here, by none of its Call-IDs.
 func (s *shard) forget(l *Lane) {
 	s.mu.Lock()
 	delete(s.lanes, l.callID)
 	s.mu.Unlock()
+	for _, id := range l.aliases {
+		other := s.table.shard([]byte(id))
+		other.mu.Lock()
+		delete(other.lanes, id)
+		other.mu.Unlock()
+	}
+	l.aliases = nil
 	s.table.pool.open.Add(-1)
 }

@@ -106,3 +106,70 @@ func TestTableRaces(t *testing.T) {
 		}
 	})
 }
+
+// An alias finds the lane until it closes, and takes no Call-ID of another.
+func TestAlias(t *testing.T) {
+	t.Parallel()
+	table := lane.NewTable(lane.NewPool(lane.PoolOptions{}), func(*lane.Lane, lane.Event) {})
+	a, b := open(t, table, "a"), open(t, table, "b")
+	for _, tt := range []struct {
+		id   string
+		want bool
+	}{{"a1", true}, {"a2", true}, {"a1", true}, {"b", false}, {"a", true}} {
+		if got := table.Alias(tt.id, a); got != tt.want {
+			t.Errorf("Alias(%s) = %t, want %t", tt.id, got, tt.want)
+		}
+	}
+	if table.Get([]byte("a1")) != a || table.Get([]byte("a2")) != a || table.Get([]byte("b")) != b {
+		t.Error("the table finds other lanes than it was told")
+	}
+	a.Close()
+	for _, id := range []string{"a", "a1", "a2"} {
+		if table.Get([]byte(id)) != nil {
+			t.Errorf("Get(%s) finds a closed lane", id)
+		}
+	}
+	if table.Alias("a3", a) {
+		t.Error("a closed lane got an alias")
+	}
+	if got := table.Len(); got != 1 {
+		t.Errorf("Len = %d, want 1", got)
+	}
+}
+
+// A lane that is kept does not close for want of work.
+func TestKeep(t *testing.T) {
+	t.Parallel()
+	table := lane.NewTable(lane.NewPool(lane.PoolOptions{}), func(*lane.Lane, lane.Event) {})
+	a := open(t, table, "a")
+	a.Keep()
+	a.Keep()
+	a.Let()
+	if a.CloseIdle(); table.Get([]byte("a")) != a {
+		t.Fatal("a kept lane closed")
+	}
+	a.Let()
+	if a.CloseIdle(); table.Get([]byte("a")) != nil {
+		t.Error("a lane that nobody keeps stayed open")
+	}
+}
+
+func TestIndex(t *testing.T) {
+	t.Parallel()
+	table := lane.NewTable(lane.NewPool(lane.PoolOptions{}), func(*lane.Lane, lane.Event) {})
+	a, b := open(t, table, "a"), open(t, table, "b")
+	x := lane.NewIndex[string]()
+	x.Add("1001", a, 1)
+	x.Add("1001", b, 2)
+	x.Add("1002", b, 3)
+	x.Remove("1002", 1)
+	if got := x.At("1001"); len(got) != 2 || got[0] != (lane.Entry{Lane: a, Who: 1}) || x.Len() != 3 {
+		t.Errorf("At(1001) = %v of %d, want two of 3", got, x.Len())
+	}
+	x.Remove("1001", 1)
+	x.Remove("1001", 2)
+	x.Remove("1002", 3)
+	if got := x.At("1001"); len(got) != 0 || x.Len() != 0 {
+		t.Errorf("At(1001) = %v of %d, want none", got, x.Len())
+	}
+}

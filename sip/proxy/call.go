@@ -21,9 +21,10 @@ type call struct {
 	lane *lane.Lane
 	set  *transaction.Set
 	srv  *transaction.Server
-	from From
+	from auth.From
 
-	plan     routing.Plan
+	hops     []routing.Hop
+	rings    routing.Ring
 	ring     ring.State
 	branches []branch
 	timers   []*ringTimer
@@ -36,12 +37,10 @@ type call struct {
 	res    *wire.Message // the response this step is about
 	source ring.BranchID // whose response it is
 
-	loop      uint32
-	popped    bool // the request carried a Route of ours
-	cancelled bool // by the caller, before there was a plan
-	reason    string
-	ringKey   location.AOR
-	live      *feed.Call
+	loop    uint32
+	popped  bool // the request carried a Route of ours
+	ringKey location.AOR
+	live    *feed.Call
 }
 
 type branch struct {
@@ -66,95 +65,47 @@ func Fired(ev lane.Fired) {
 	}
 }
 
-// Invite begins a call with an INVITE that belongs to no dialog and whose origin
-// is proven. The server transaction owns it.
-func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, v routing.Visit, from From, popped bool) {
-	c := &call{x: x, lane: ln, set: set, srv: srv, from: from, popped: popped, now: srv.Request.Received}
+// An Invitation is an INVITE that belongs to no dialog and that routing decided
+// about.
+type Invitation struct {
+	From   auth.From
+	Popped bool   // it carried a Route of ours
+	Loop   uint32 // of [Proxy.Loop]
+	Ring   routing.Ring
+	Hops   []routing.Hop
+	Live   *feed.Call // the account of the call so far
+}
+
+// Invite begins a call: the plan of an INVITE that is proxied. The server
+// transaction owns it.
+func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, i *Invitation) {
+	c := &call{
+		x: x, lane: ln, set: set, srv: srv, from: i.From, popped: i.Popped, loop: i.Loop, now: time.Now(),
+		rings: i.Ring, hops: i.Hops, live: i.Live,
+	}
 	srv.User = c
-	m := &srv.Request.Msg
-	c.loop = x.loop(m)
-	c.live = &feed.Call{
-		ID: x.calls.NewID(c.now), Domain: from.Domain, CallID: ln.CallID(), CallerTag: string(m.FromTag()),
-		Caller: from.Caller.Number, CallerDev: from.Caller.Device, Called: v.Target,
-		State: feed.Calling, Started: c.now,
-	}
-	if x.looped(m, c.loop, srv.Request.Flow.Local) {
-		c.refuse(482, "", "")
-		return
-	}
-	x.resolve(ln, c.now, &v, c.decided)
-}
-
-// decided begins to carry out the plan.
-func (c *call) decided(plan routing.Plan, trace routing.Trace, err error) {
-	c.now = time.Now()
-	c.live.Story = story(trace)
-	if n := len(trace); n > 0 {
-		c.live.Rule = string(trace[n-1].Rule)
-	}
-	if c.cancelled {
-		c.refuse(487, "", "")
-		return
-	}
-	if err != nil {
-		c.x.log.Warn("decision failed", "call", c.live.ID, "err", err)
-		c.refuse(c.x.status(err), "", "")
-		return
-	}
-	c.plan = plan
-	switch d := plan.Decision.(type) {
-	case routing.Reject:
-		c.live.Rule = string(d.Rule)
-		if n := len(trace); n > 0 && (d.Status == 480 || d.Status == 486) {
-			c.live.Number = trace[n-1].Number // whose phones do not ring: it is in their journal
-		}
-		c.refuse(d.Status, d.Reason, string(d.Rule))
-	case routing.Ring:
-		c.live.Number = d.Number
-		if plan.Anchored != "" {
-			c.refuse(501, "Anchored Call Needed: "+string(plan.Anchored), string(plan.Anchored))
-			return
-		}
-		c.begin(d)
-	default:
-		panic("proxy: unknown decision")
-	}
-}
-
-func (c *call) begin(d routing.Ring) {
-	stages := make([][]ring.Target, len(d.Stages))
-	for i, s := range d.Stages {
-		stages[i] = s.Targets
-	}
-	c.x.calls.Begin(c.live)
-	if aor, err := location.NewAOR(d.Number, c.from.Domain); err == nil {
+	x.calls.Begin(c.live)
+	if aor, err := location.NewAOR(i.Ring.Number, i.From.Domain); err == nil {
 		c.ringKey = aor
-		c.x.ringing.add(aor, c)
+		x.ringing.Add(aor, ln, c)
 	}
-	if len(c.plan.Hops) > 0 {
-		c.x.reply(c.srv, 181, "", nil) // rule ring.181
+	if len(i.Hops) > 0 {
+		x.reply(srv, 181, "", nil) // rule ring.181
+	}
+	stages := make([][]ring.Target, len(i.Ring.Stages))
+	for n, s := range i.Ring.Stages {
+		stages[n] = s.Targets
 	}
 	var effects []ring.Effect
-	c.ring, effects = ring.New(ring.Plan{Stages: stages, RingTime: d.RingTime}, c.now, nil)
+	c.ring, effects = ring.New(ring.Plan{Stages: stages, RingTime: i.Ring.RingTime}, c.now, nil)
 	c.carryOut(effects)
 }
 
-// refuse ends a call that never rang.
-func (c *call) refuse(status int, reason, rule string) {
-	if rule != "" {
-		c.live.Rule = rule
-	}
-	outcome := ring.Refused
-	switch status {
-	case 480:
-		outcome = ring.Unreachable
-	case 486:
-		outcome = ring.Busy
-	case 487:
-		outcome = ring.CallerGaveUp
-	}
-	c.close(status, outcome.String())
-	c.x.reply(c.srv, status, reason, nil)
+// Registered takes a device that registered while the number rings. It is for
+// steps of the call's lane.
+func (c *call) Registered(target ring.Target) {
+	c.now = time.Now()
+	c.step(ring.Registered{Now: c.now, Target: target})
 }
 
 // step takes an event of the plan and carries out what follows from it.
@@ -280,14 +231,12 @@ func (c *call) invite(e ring.Invite) {
 	}
 	o := outgoing{
 		flow: e.Target.Flow, uri: []byte(e.Target.Contact), routes: e.Target.Path,
-		id: transaction.NewID(), loop: c.loop, hops: c.plan.Hops, domain: c.from.Domain,
+		id: transaction.NewID(), loop: c.loop, hops: c.hops, domain: c.from.Domain,
 		realm: c.from.Realm, origin: c.from.Origin, popped: c.popped, breadth: c.breadth(&p.Msg),
 	}
-	o.token = &auth.Token{Caller: c.x.callerSide(p, c.from), Callee: sideOf(c.live.Number, &e.Target), Node: c.x.node}
-	if d, ok := c.plan.Decision.(routing.Ring); ok {
-		o.alert = d.Alert
-		o.forked = targets(d) > 1
-	}
+	o.token = &auth.Token{Caller: c.x.ends.CallerSide(p.Flow, &c.from), Callee: auth.LineSide(c.live.Number, &e.Target), Node: c.x.node}
+	o.alert = c.rings.Alert
+	o.forked = targets(&c.rings) > 1
 	buf := c.x.txs.Buffer()
 	*buf = c.x.compose(*buf, p, &o)
 	client, err := c.set.Request(o.flow, wire.Invite, o.id, *buf, c, int(e.Branch))
@@ -306,14 +255,11 @@ func (c *call) breadth(m *wire.Message) int {
 	if v, ok := m.Get(wire.MaxBreadth); ok {
 		n = atoi(v.Bytes(), maxBreadth)
 	}
-	if d, ok := c.plan.Decision.(routing.Ring); ok {
-		n /= targets(d)
-	}
-	return max(1, n)
+	return max(1, n/targets(&c.rings))
 }
 
 // targets is how many branches a plan may have at once, at least 1.
-func targets(d routing.Ring) int {
+func targets(d *routing.Ring) int {
 	n := 1
 	for _, s := range d.Stages {
 		n = max(n, len(s.Targets))
@@ -354,10 +300,6 @@ func (c *call) TimerC(client *transaction.Client) { client.Cancel(nil) }
 // CancelAll implements [Branching]: the caller gave up.
 func (c *call) CancelAll(reason string) {
 	c.now = time.Now()
-	if c.plan.Decision == nil { // the decision is not back yet: it will see
-		c.cancelled, c.reason = true, reason
-		return
-	}
 	c.step(ring.Cancelled{Now: c.now, Reason: reason})
 }
 
@@ -412,7 +354,7 @@ func (c *call) answered(from ring.BranchID, res *wire.Message) {
 		c.x.metrics.journalFailed.Inc()
 		c.x.log.Error("call not journaled", "call", c.live.ID, "err", err)
 	}
-	c.x.metrics.setup.Observe(c.now.Sub(c.live.Started).Seconds())
+	c.x.counter.Setup(c.now.Sub(c.live.Started))
 }
 
 // callDeadline is how long a call counts without a sign of life (rule busy).
@@ -430,9 +372,9 @@ func (c *call) update(change func(*feed.Call)) {
 
 // end closes the account of the ringing.
 func (c *call) end(o ring.Outcome) {
-	c.x.ringing.remove(c.ringKey, c)
+	c.x.ringing.Remove(c.ringKey, c)
 	if o.Kind == ring.Answered {
-		c.x.metrics.call("answered", c.live.Rule)
+		c.x.counter.Call("answered", c.live.Rule)
 		return
 	}
 	c.close(o.Status, o.Kind.String())
@@ -451,23 +393,12 @@ func (c *call) close(status int, outcome string) {
 		c.x.metrics.journalFailed.Inc()
 		c.x.log.Error("record not journaled", "call", c.live.ID, "err", err)
 	}
-	c.x.metrics.call(outcome, next.Rule)
+	c.x.counter.Call(outcome, next.Rule)
 }
 
-// story is a trace as a call keeps it.
-func story(trace routing.Trace) []feed.Step {
-	if len(trace) == 0 {
-		return nil
-	}
-	steps := make([]feed.Step, len(trace))
-	for i, e := range trace {
-		steps[i] = feed.Step{At: e.At, Rule: string(e.Rule), Number: e.Number, To: e.To, Setting: e.Setting, Value: e.Value}
-	}
-	return steps
-}
-
-// forwardAll sends a request that is no INVITE to all targets of the plan.
-func (x *Proxy) forwardAll(set *transaction.Set, srv *transaction.Server, d routing.Ring, from From, popped bool) {
+// Forward sends a request that belongs to no dialog and is no INVITE to all
+// targets of its plan: MESSAGE, OPTIONS, SUBSCRIBE, and methods nobody here knows.
+func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routing.Ring, from *auth.From, popped bool) {
 	p := srv.Request
 	r := &relay{x: x, set: set, srv: srv}
 	srv.User = r
@@ -479,39 +410,12 @@ func (x *Proxy) forwardAll(set *transaction.Set, srv *transaction.Server, d rout
 				realm: from.Realm, origin: from.Origin, domain: from.Domain, popped: popped,
 			}
 			if createsDialog(srv.Method()) {
-				o.token = &auth.Token{Caller: x.callerSide(p, from), Callee: sideOf(d.Number, &t), Node: x.node}
+				o.token = &auth.Token{Caller: x.ends.CallerSide(p.Flow, from), Callee: auth.LineSide(d.Number, &t), Node: x.node}
 			}
 			r.add(&o, p)
 		}
 	}
 	r.start(480)
-}
-
-// Forward routes a request that belongs to no dialog and is no INVITE: MESSAGE,
-// OPTIONS, SUBSCRIBE, and methods nobody here knows.
-func (x *Proxy) Forward(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, v routing.Visit, from From, popped bool) {
-	if x.looped(&srv.Request.Msg, x.loop(&srv.Request.Msg), srv.Request.Flow.Local) {
-		x.reply(srv, 482, "", nil)
-		return
-	}
-	x.resolve(ln, srv.Request.Received, &v, func(plan routing.Plan, _ routing.Trace, err error) {
-		if err != nil {
-			x.reply(srv, x.status(err), "", nil)
-			return
-		}
-		switch d := plan.Decision.(type) {
-		case routing.Reject:
-			x.reply(srv, d.Status, d.Reason, nil)
-		case routing.Ring:
-			if plan.Anchored != "" && len(d.Stages) == 0 {
-				x.reply(srv, 501, "", nil)
-				return
-			}
-			x.forwardAll(set, srv, d, from, popped)
-		default:
-			panic("proxy: unknown decision")
-		}
-	})
 }
 
 func createsDialog(m wire.Method) bool {

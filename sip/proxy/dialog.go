@@ -1,16 +1,10 @@
 package proxy
 
 import (
-	"bytes"
-	"net/netip"
-	"slices"
-	"strconv"
 	"time"
 
 	"bellhop/feed"
-	"bellhop/routing"
 	"bellhop/routing/location"
-	"bellhop/routing/ring"
 	"bellhop/sip/auth"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
@@ -29,50 +23,6 @@ type Dialog struct {
 
 // Valid reports that the request may be forwarded.
 func (d Dialog) Valid() bool { return d.ok }
-
-// isOurs reports whether a URI of a Route names one of our listeners.
-func (x *Proxy) isOurs(u wire.URI) bool {
-	if !bytes.EqualFold(u.Scheme, []byte("sip")) {
-		return false
-	}
-	port := uint64(5060)
-	if len(u.Port) > 0 {
-		var err error
-		if port, err = strconv.ParseUint(string(u.Port), 10, 16); err != nil {
-			return false
-		}
-	}
-	host := bytes.Trim(u.Host, "[]")
-	for _, ours := range x.ours {
-		if uint16(port) == ours.Port() && isAddr(host, ours.Addr()) {
-			return true
-		}
-	}
-	return false
-}
-
-// isAddr reports whether text is the address a.
-func isAddr(text []byte, a netip.Addr) bool {
-	var room [64]byte
-	if bytes.Equal(text, a.AppendTo(room[:0])) {
-		return true
-	}
-	if a.Is4() { // written in one way only
-		return false
-	}
-	other, err := netip.ParseAddr(string(text))
-	return err == nil && other == a
-}
-
-// ourRoute reports whether the value of a Route or Record-Route is ours.
-func (x *Proxy) ourRoute(v wire.Value) bool {
-	na, ok := wire.ParseNameAddr(v.Bytes())
-	if !ok {
-		return false
-	}
-	u, ok := wire.ParseURI(na.URI)
-	return ok && x.isOurs(u)
-}
 
 // Dialog proves that a request belongs to a dialog of ours and finds the other
 // end. domains are the canonical names of the domains of From and To; "" for
@@ -112,19 +62,6 @@ func (x *Proxy) Dialog(p *transport.Packet, fromDomain, toDomain string) (d Dial
 	return Dialog{}, 481
 }
 
-// OwnRoute reports whether the topmost Route of a request that belongs to no
-// dialog is ours, to be popped. It is not ok when there is one of somebody else:
-// a device has no business to route past us.
-func (x *Proxy) OwnRoute(p *transport.Packet) (popped, ok bool) {
-	for v := range p.Msg.All(wire.Route) {
-		if !x.ourRoute(v) {
-			return false, false
-		}
-		popped = true
-	}
-	return popped, true
-}
-
 // ownRoute takes our Route value off and returns its token: the topmost Route,
 // or, behind a strict router, the Request-URI (RFC 3261 §16.4).
 func (x *Proxy) ownRoute(p *transport.Packet) (token []byte, d Dialog) {
@@ -138,13 +75,13 @@ func (x *Proxy) ownRoute(p *transport.Packet) (token []byte, d Dialog) {
 		if !ok {
 			return nil, d
 		}
-		if u, ok := wire.ParseURI(na.URI); ok && x.isOurs(u) {
+		if u, ok := wire.ParseURI(na.URI); ok && x.ends.Ours(u) {
 			d.popped = true
 			return u.User, d
 		}
 	}
 	u, ok := wire.ParseURI(m.RequestURI())
-	if !ok || len(u.User) == 0 || !x.isOurs(u) {
+	if !ok || len(u.User) == 0 || !x.ends.Ours(u) {
 		return nil, d
 	}
 	var last wire.Value
@@ -165,17 +102,8 @@ func (x *Proxy) ownRoute(p *transport.Packet) (token []byte, d Dialog) {
 // comesFrom reports whether p was sent by side: down a flow, or from an address,
 // of that end (trust.md §1).
 func (x *Proxy) comesFrom(p *transport.Packet, s auth.Side, domain string, dir auth.Direction) bool {
-	if s.Kind == auth.Address {
-		return s.Transport == p.Flow.Transport && s.Addr.Addr() == p.Flow.Remote.Addr()
-	}
-	bs, known := x.bindings(s, domain)
-	for i := range bs {
-		if bs[i].Flow.Transport == p.Flow.Transport && bs[i].Flow.Remote.Addr() == p.Flow.Remote.Addr() {
-			return true
-		}
-	}
-	if known {
-		return false
+	if is, known := x.ends.From(p.Flow, s, domain); is || known {
+		return is
 	}
 	f, ok := x.remembered(p, dir == auth.Downstream)
 	return ok && f.Transport == p.Flow.Transport && f.Remote.Addr() == p.Flow.Remote.Addr()
@@ -184,68 +112,10 @@ func (x *Proxy) comesFrom(p *transport.Packet, s auth.Side, domain string, dir a
 // find returns the flow to side: the newest one of its binding, else the one the
 // call was made over.
 func (x *Proxy) find(p *transport.Packet, s auth.Side, domain string, dir auth.Direction) (location.Flow, bool) {
-	if s.Kind == auth.Address {
-		if int(s.Listener) >= len(x.locals) {
-			return location.Flow{}, false
-		}
-		return location.Flow{Transport: s.Transport, Local: x.locals[s.Listener], Remote: s.Addr}, true
-	}
-	bs, _ := x.bindings(s, domain)
-	best := -1
-	for i := range bs {
-		if best < 0 || nearer(&bs[i], &bs[best], s.Mark, p.Msg.RequestURI()) {
-			best = i
-		}
-	}
-	if best >= 0 {
-		return bs[best].Flow, true
+	if f, ok := x.ends.Find(s, domain, p.Msg.RequestURI()); ok || s.Kind == auth.Address {
+		return f, ok
 	}
 	return x.remembered(p, dir == auth.Upstream)
-}
-
-// nearer prefers the exact instance, then the binding whose contact is the
-// Request-URI, then the one seen last.
-func nearer(a, b *location.Binding, mark auth.Mark, uri []byte) bool {
-	am, bm := auth.MarkOf(a.Device, instance(a)) == mark, auth.MarkOf(b.Device, instance(b)) == mark
-	if am != bm {
-		return am
-	}
-	au, bu := a.Contact == string(uri), b.Contact == string(uri)
-	if au != bu {
-		return au
-	}
-	return a.Seen.After(b.Seen)
-}
-
-func instance(b *location.Binding) string {
-	if b.Instance != "" {
-		return b.Instance
-	}
-	return b.Contact
-}
-
-// bindings returns the bindings that side may mean: those of its device.
-func (x *Proxy) bindings(s auth.Side, domain string) (bs location.Bindings, known bool) {
-	aor, err := location.NewAOR(s.Name, domain)
-	if err != nil {
-		return nil, false
-	}
-	all := x.loc.Bindings(aor)
-	n := 0
-	for i := range all {
-		if auth.MarkOf(all[i].Device, instance(&all[i])).Device == s.Mark.Device {
-			n++
-		}
-	}
-	if n == len(all) {
-		return all, n > 0
-	}
-	for i := range all {
-		if auth.MarkOf(all[i].Device, instance(&all[i])).Device == s.Mark.Device {
-			bs = append(bs, all[i])
-		}
-	}
-	return bs, n > 0
 }
 
 // remembered returns the flow that an end had when the call was answered: for a
@@ -341,28 +211,6 @@ func (x *Proxy) alive(m *wire.Message) func(int) {
 			x.calls.Update(&next)
 		}
 	}
-}
-
-// callerSide is the caller as the token of a call names it: its binding when it
-// is registered from here, else the flow it proved.
-func (x *Proxy) callerSide(p *transport.Packet, from From) auth.Side {
-	if from.Caller.Number != "" && from.Origin == routing.OriginDevice {
-		if aor, err := location.NewAOR(from.Caller.Number, from.Caller.Domain); err == nil {
-			bs := x.loc.Bindings(aor)
-			for i := range bs {
-				if bs[i].Device == from.Caller.Device && sameAddr(bs[i].Flow, p.Flow) {
-					return auth.Side{Kind: auth.Line, Name: from.Caller.Number, Mark: auth.MarkOf(bs[i].Device, instance(&bs[i]))}
-				}
-			}
-		}
-	}
-	at := slices.Index(x.locals, p.Flow.Local)
-	return auth.Side{Kind: auth.Address, Addr: p.Flow.Remote, Transport: p.Flow.Transport, Listener: uint8(max(0, at))}
-}
-
-// sideOf is a target as the token of a call names it.
-func sideOf(number string, t *ring.Target) auth.Side {
-	return auth.Side{Kind: auth.Line, Name: number, Mark: auth.MarkOf(t.Device, t.Instance)}
 }
 
 // appendToken appends the token of a call, or nothing when it cannot be made.

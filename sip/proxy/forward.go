@@ -70,13 +70,10 @@ func (x *Proxy) compose(dst []byte, p *transport.Packet, o *outgoing) []byte {
 	if len(c.line) > 0 {
 		c.InsertBefore(wire.Route, c.line)
 	}
-	if o.realm != "" {
-		c.dropCredentials(m, wire.Authorization, o.realm)
-		c.dropCredentials(m, wire.ProxyAuthorization, o.realm)
-	}
+	auth.DropCredentials(&c.Splice, m, o.realm)
 	if !o.inside {
-		c.cross(m, o.origin)
-		c.line = appendHops(c.line[:0], o)
+		auth.Cross(&c.Splice, m, o.origin)
+		c.line = auth.AppendHistory(c.line[:0], o.hops, o.domain)
 		if o.breadth > 0 {
 			c.RemoveAll(wire.MaxBreadth)
 			c.line = append(c.line, "Max-Breadth: "...)
@@ -141,7 +138,7 @@ func (c *composer) recordRoute(at netip.AddrPort) {
 func (x *Proxy) dropRoutes(c *composer, m *wire.Message, o *outgoing) {
 	if o.popped {
 		for v := range m.All(wire.Route) {
-			if !x.ourRoute(v) {
+			if !x.ends.OurRoute(v) {
 				return
 			}
 			c.Remove(v)
@@ -179,29 +176,6 @@ func (c *composer) decrement(m *wire.Message) {
 	c.SetMaxForwards(n - 1)
 }
 
-// dropCredentials removes those credentials that are for realm: they are ours
-// and go no further (RFC 3261 §16.6 step 7, trust.md §1).
-func (c *composer) dropCredentials(m *wire.Message, f wire.Field, realm string) {
-	if !m.Has(f) {
-		return
-	}
-	for v := range m.All(f) {
-		if a, ok := wire.ParseAuth(v.Bytes()); ok {
-			if r, ok := a.Param("realm"); ok && isQuoted(r, realm) {
-				c.Remove(v)
-			}
-		}
-	}
-}
-
-// isQuoted reports whether b is text, as it is or as a quoted-string.
-func isQuoted(b []byte, text string) bool {
-	if len(b) == len(text)+2 && b[0] == '"' {
-		b = b[1 : len(b)-1]
-	}
-	return string(b) == text
-}
-
 // loop is the value by which a request is known again (RFC 3261 §16.6 step 8):
 // of all that could change where it goes.
 func (x *Proxy) loop(m *wire.Message) uint32 {
@@ -222,8 +196,14 @@ func (x *Proxy) loop(m *wire.Message) uint32 {
 	return uint32(h.Sum64())
 }
 
-// looped reports that the request went through here before, unchanged in all
-// that routing looks at (RFC 3261 §16.3 step 4).
+// Loop returns the value by which a request is known again, and whether it went
+// through here before, unchanged in all that routing looks at (RFC 3261 §16.3
+// step 4).
+func (x *Proxy) Loop(p *transport.Packet) (value uint32, looped bool) {
+	value = x.loop(&p.Msg)
+	return value, x.looped(&p.Msg, value, p.Flow.Local)
+}
+
 func (x *Proxy) looped(m *wire.Message, loop uint32, local netip.AddrPort) bool {
 	var room [64]byte
 	ours := x.net.Advertise(local).AppendTo(room[:0])
@@ -240,4 +220,12 @@ func (x *Proxy) looped(m *wire.Message, loop uint32, local netip.AddrPort) bool 
 		}
 	}
 	return false
+}
+
+func atoi(b []byte, otherwise int) int {
+	n, err := strconv.Atoi(string(b))
+	if err != nil || n < 0 {
+		return otherwise
+	}
+	return n
 }

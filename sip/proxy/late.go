@@ -75,7 +75,7 @@ func (x *Proxy) Stray(p *transport.Packet) bool {
 		vias++
 	}
 	local := p.Flow.Local
-	for _, l := range x.locals {
+	for _, l := range x.ends.Locals() {
 		if local.Addr().Is4() != c.CallerAddr.Addr().Is4() && l.Addr().Is4() == c.CallerAddr.Addr().Is4() {
 			local = l
 		}
@@ -123,7 +123,7 @@ func (x *Proxy) hangUp(set *transaction.Set, flow location.Flow, res *wire.Messa
 // Record-Route values that were added after ours.
 func (x *Proxy) routesBehind(res *wire.Message) (routes [][]byte) {
 	for v := range res.All(wire.RecordRoute) {
-		if x.ourRoute(v) {
+		if x.ends.OurRoute(v) {
 			break
 		}
 		routes = append(routes, v.Bytes())

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"bellhop/routing/location"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
 	"bellhop/sip/wire"
@@ -208,9 +207,4 @@ func reasonLine(reason string) []byte {
 		return nil
 	}
 	return []byte("Reason: " + reason + "\r\n")
-}
-
-// sameAddr reports whether two flows come from one address.
-func sameAddr(a, b location.Flow) bool {
-	return a.Transport == b.Transport && a.Remote.Addr() == b.Remote.Addr()
 }

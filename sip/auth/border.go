@@ -1,4 +1,4 @@
-package proxy
+package auth
 
 import (
 	"bellhop/routing"
@@ -30,8 +30,9 @@ var border = []struct { //nolint:gochecknoglobals // a table
 	{wire.AnswerMode, drop, keep, drop},
 }
 
-// cross removes what may not cross the border from origin.
-func (c *composer) cross(m *wire.Message, origin routing.Origin) {
+// Cross takes out of m, as sp forwards it, what may not cross the border into the
+// domain from origin.
+func Cross(sp *wire.Splice, m *wire.Message, origin routing.Origin) {
 	for _, row := range border {
 		t := row.stranger
 		switch origin {
@@ -45,7 +46,35 @@ func (c *composer) cross(m *wire.Message, origin routing.Origin) {
 		default:
 		}
 		if t == drop && m.Has(row.field) {
-			c.RemoveAll(row.field)
+			sp.RemoveAll(row.field)
 		}
 	}
+}
+
+// DropCredentials takes out those credentials that are for realm: they are ours
+// and go no further (RFC 3261 §16.6 step 7, trust.md §1).
+func DropCredentials(sp *wire.Splice, m *wire.Message, realm string) {
+	if realm == "" {
+		return
+	}
+	for _, f := range [...]wire.Field{wire.Authorization, wire.ProxyAuthorization} {
+		if !m.Has(f) {
+			continue
+		}
+		for v := range m.All(f) {
+			if a, ok := wire.ParseAuth(v.Bytes()); ok {
+				if r, ok := a.Param("realm"); ok && isQuoted(r, realm) {
+					sp.Remove(v)
+				}
+			}
+		}
+	}
+}
+
+// isQuoted reports whether b is text, as it is or as a quoted-string.
+func isQuoted(b []byte, text string) bool {
+	if len(b) == len(text)+2 && b[0] == '"' {
+		b = b[1 : len(b)-1]
+	}
+	return string(b) == text
 }

@@ -1,33 +1,32 @@
-package proxy
+package auth
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 
 	"bellhop/routing"
 )
 
-// appendHops appends Diversion (RFC 5806) and History-Info (RFC 7044) for the
-// forwards that led to the branch: the newest diversion first, the history
-// oldest first.
-func appendHops(dst []byte, o *outgoing) []byte {
-	if len(o.hops) == 0 {
+// AppendHistory appends Diversion (RFC 5806) and History-Info (RFC 7044) for the
+// forwards that led to a branch, in a domain: the newest diversion first, the
+// history oldest first.
+func AppendHistory(dst []byte, hops []routing.Hop, domain string) []byte {
+	if len(hops) == 0 {
 		return dst
 	}
-	for _, h := range slices.Backward(o.hops) {
+	for _, h := range slices.Backward(hops) {
 		dst = append(dst, "Diversion: "...)
-		dst = appendURI(dst, h.Number, o.domain, "")
+		dst = appendURI(dst, h.Number, domain, "")
 		dst = append(dst, ";reason="...)
 		dst = append(dst, diversion(h.Rule)...)
 		dst = append(dst, ";counter=1\r\n"...)
 	}
 	dst = append(dst, "History-Info: "...)
-	dst = appendURI(dst, o.hops[0].Number, o.domain, "")
+	dst = appendURI(dst, hops[0].Number, domain, "")
 	dst = append(dst, ";index=1"...)
-	for i, h := range o.hops {
+	for i, h := range hops {
 		dst = append(dst, ", "...)
-		dst = appendURI(dst, h.To, o.domain, cause(h.Rule))
+		dst = appendURI(dst, h.To, domain, cause(h.Rule))
 		dst = append(dst, ";index=1"...)
 		for range i + 1 {
 			dst = append(dst, ".1"...)
@@ -98,12 +97,4 @@ func cause(r routing.RuleName) string {
 	default:
 		return "302"
 	}
-}
-
-func atoi(b []byte, otherwise int) int {
-	n, err := strconv.Atoi(string(b))
-	if err != nil || n < 0 {
-		return otherwise
-	}
-	return n
 }

@@ -1,0 +1,227 @@
+package auth
+
+import (
+	"bytes"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"bellhop/routing"
+	"bellhop/routing/location"
+	"bellhop/routing/ring"
+	"bellhop/sip/transport"
+	"bellhop/sip/wire"
+)
+
+// A Network is our listeners, and what they are called outside.
+type Network interface {
+	Advertise(local netip.AddrPort) netip.AddrPort
+	Addrs() []netip.AddrPort // of the listeners, always in the same order
+}
+
+// A Location knows where devices are.
+type Location interface {
+	// Bindings returns what is registered now at an AOR, from memory. The slice
+	// is shared: do not change it.
+	Bindings(aor location.AOR) location.Bindings
+}
+
+// From is the proven sender of a request that belongs to no dialog.
+type From struct {
+	Origin routing.Origin
+	Domain string // canonical name of the domain that is asked
+	Realm  string // whose credentials are ours and go no further
+	Caller routing.Caller
+}
+
+// Ends finds the ends of calls: who a [Side] is, and where. It is safe for
+// concurrent use.
+type Ends struct {
+	loc    Location
+	locals []netip.AddrPort // of the listeners
+	ours   []netip.AddrPort // what others call them
+}
+
+// NewEnds returns the ends of calls over the listeners of a network.
+func NewEnds(net Network, loc Location) *Ends {
+	e := &Ends{loc: loc, locals: net.Addrs()}
+	for _, local := range e.locals {
+		e.ours = append(e.ours, net.Advertise(local))
+	}
+	return e
+}
+
+// Locals are the addresses of the listeners, always in the same order.
+func (e *Ends) Locals() []netip.AddrPort { return e.locals }
+
+// Ours reports whether a URI names one of our listeners.
+func (e *Ends) Ours(u wire.URI) bool {
+	if !bytes.EqualFold(u.Scheme, []byte("sip")) {
+		return false
+	}
+	port := uint64(5060)
+	if len(u.Port) > 0 {
+		var err error
+		if port, err = strconv.ParseUint(string(u.Port), 10, 16); err != nil {
+			return false
+		}
+	}
+	host := bytes.Trim(u.Host, "[]")
+	for _, ours := range e.ours {
+		if uint16(port) == ours.Port() && isAddr(host, ours.Addr()) {
+			return true
+		}
+	}
+	return false
+}
+
+// isAddr reports whether text is the address a.
+func isAddr(text []byte, a netip.Addr) bool {
+	var room [64]byte
+	if bytes.Equal(text, a.AppendTo(room[:0])) {
+		return true
+	}
+	if a.Is4() { // written in one way only
+		return false
+	}
+	other, err := netip.ParseAddr(string(text))
+	return err == nil && other == a
+}
+
+// OurRoute reports whether the value of a Route or Record-Route is ours.
+func (e *Ends) OurRoute(v wire.Value) bool {
+	na, ok := wire.ParseNameAddr(v.Bytes())
+	if !ok {
+		return false
+	}
+	u, ok := wire.ParseURI(na.URI)
+	return ok && e.Ours(u)
+}
+
+// Popped reports whether the topmost Route of a request that belongs to no
+// dialog is ours, to be popped. It is not ok when there is one of somebody else:
+// a device has no business to route past us.
+func (e *Ends) Popped(p *transport.Packet) (popped, ok bool) {
+	for v := range p.Msg.All(wire.Route) {
+		if !e.OurRoute(v) {
+			return false, false
+		}
+		popped = true
+	}
+	return popped, true
+}
+
+// CallerSide is the caller as the token of a call names it: its binding when it
+// is registered from here, else the flow it proved.
+func (e *Ends) CallerSide(flow location.Flow, from *From) Side {
+	if from.Caller.Number != "" && from.Origin == routing.OriginDevice {
+		if aor, err := location.NewAOR(from.Caller.Number, from.Caller.Domain); err == nil {
+			bs := e.loc.Bindings(aor)
+			for i := range bs {
+				if bs[i].Device == from.Caller.Device && sameAddr(bs[i].Flow, flow) {
+					return Side{Kind: Line, Name: from.Caller.Number, Mark: MarkOf(bs[i].Device, instance(&bs[i]))}
+				}
+			}
+		}
+	}
+	return e.AddressSide(flow)
+}
+
+// AddressSide is the other end of a flow.
+func (e *Ends) AddressSide(flow location.Flow) Side {
+	at := slices.Index(e.locals, flow.Local)
+	return Side{Kind: Address, Addr: flow.Remote, Transport: flow.Transport, Listener: uint8(max(0, at))}
+}
+
+// LineSide is a target of a number as the token of a call names it.
+func LineSide(number string, t *ring.Target) Side {
+	return Side{Kind: Line, Name: number, Mark: MarkOf(t.Device, t.Instance)}
+}
+
+// From reports whether flow is one of side, or comes from an address of it
+// (trust.md §1). It is not known when no device of the side is registered.
+func (e *Ends) From(flow location.Flow, s Side, domain string) (is, known bool) {
+	if s.Kind == Address {
+		return s.Transport == flow.Transport && s.Addr.Addr() == flow.Remote.Addr(), true
+	}
+	bs, known := e.bindings(s, domain)
+	for i := range bs {
+		if sameAddr(bs[i].Flow, flow) {
+			return true, true
+		}
+	}
+	return false, known
+}
+
+// Find returns the flow to side: the newest one of its binding, and of several
+// the one whose contact is uri. It is false when no device of the side is
+// registered.
+func (e *Ends) Find(s Side, domain string, uri []byte) (location.Flow, bool) {
+	if s.Kind == Address {
+		if int(s.Listener) >= len(e.locals) {
+			return location.Flow{}, false
+		}
+		return location.Flow{Transport: s.Transport, Local: e.locals[s.Listener], Remote: s.Addr}, true
+	}
+	bs, _ := e.bindings(s, domain)
+	best := -1
+	for i := range bs {
+		if best < 0 || nearer(&bs[i], &bs[best], s.Mark, uri) {
+			best = i
+		}
+	}
+	if best < 0 {
+		return location.Flow{}, false
+	}
+	return bs[best].Flow, true
+}
+
+// nearer prefers the exact instance, then the binding whose contact is the
+// Request-URI, then the one seen last.
+func nearer(a, b *location.Binding, mark Mark, uri []byte) bool {
+	am, bm := MarkOf(a.Device, instance(a)) == mark, MarkOf(b.Device, instance(b)) == mark
+	if am != bm {
+		return am
+	}
+	au, bu := a.Contact == string(uri), b.Contact == string(uri)
+	if au != bu {
+		return au
+	}
+	return a.Seen.After(b.Seen)
+}
+
+func instance(b *location.Binding) string {
+	if b.Instance != "" {
+		return b.Instance
+	}
+	return b.Contact
+}
+
+// bindings returns the bindings that side may mean: those of its device.
+func (e *Ends) bindings(s Side, domain string) (bs location.Bindings, known bool) {
+	aor, err := location.NewAOR(s.Name, domain)
+	if err != nil {
+		return nil, false
+	}
+	all := e.loc.Bindings(aor)
+	n := 0
+	for i := range all {
+		if MarkOf(all[i].Device, instance(&all[i])).Device == s.Mark.Device {
+			n++
+		}
+	}
+	if n == len(all) {
+		return all, n > 0
+	}
+	for i := range all {
+		if MarkOf(all[i].Device, instance(&all[i])).Device == s.Mark.Device {
+			bs = append(bs, all[i])
+		}
+	}
+	return bs, n > 0
+}
+
+// sameAddr reports whether two flows come from one address.
+func sameAddr(a, b location.Flow) bool {
+	return a.Transport == b.Transport && a.Remote.Addr() == b.Remote.Addr()
+}

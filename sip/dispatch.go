@@ -1,0 +1,122 @@
+package sip
+
+import (
+	"errors"
+	"time"
+
+	"bellhop/feed"
+	"bellhop/routing"
+	"bellhop/sip/auth"
+	"bellhop/sip/lane"
+	"bellhop/sip/proxy"
+	"bellhop/sip/transaction"
+)
+
+// A setup is an INVITE that belongs to no dialog, from its admission until it is
+// decided who carries it out.
+type setup struct {
+	lane      *lane.Lane
+	set       *transaction.Set
+	srv       *transaction.Server
+	from      auth.From
+	popped    bool
+	live      *feed.Call
+	loop      uint32
+	cancelled bool // by the caller, before there was a plan
+}
+
+// CancelAll implements [proxy.Branching]: the decision is not back yet, and will
+// see.
+func (u *setup) CancelAll(string) { u.cancelled = true }
+
+// invite has an INVITE decided and carried out.
+func (s *Server) invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, a *admission) {
+	now := srv.Request.Received
+	u := setup{lane: ln, set: set, srv: srv, from: a.from, popped: a.popped, live: s.account(srv, a)}
+	var looped bool
+	if u.loop, looped = s.proxy.Loop(srv.Request); looped {
+		s.refuse(srv, u.live, 482, "", "")
+		return
+	}
+	plan, trace, err := s.resolver.cached(now, &a.visit)
+	if errors.Is(err, errMiss) {
+		if err = s.wait(u, now, a.visit); err == nil {
+			return
+		}
+	}
+	s.decided(&u, plan, trace, err)
+}
+
+// wait has the decision about an INVITE loaded.
+func (s *Server) wait(u setup, now time.Time, v routing.Visit) error {
+	u.srv.User = &u
+	return s.resolver.load(u.lane, now, v, func(plan routing.Plan, trace routing.Trace, err error) {
+		u.srv.User = nil
+		s.decided(&u, plan, trace, err)
+	})
+}
+
+// decided hands an INVITE to who carries its plan out.
+func (s *Server) decided(u *setup, plan routing.Plan, trace routing.Trace, err error) {
+	live := u.live
+	live.Story = story(trace)
+	n := len(trace)
+	if n > 0 {
+		live.Rule = string(trace[n-1].Rule)
+	}
+	if u.cancelled {
+		s.refuse(u.srv, live, 487, "", "")
+		return
+	}
+	if err != nil {
+		s.log.Warn("decision failed", "call", live.ID, "err", err)
+		s.refuse(u.srv, live, status(err), "", "")
+		return
+	}
+	switch d := plan.Decision.(type) {
+	case routing.Reject:
+		if n > 0 && (d.Status == 480 || d.Status == 486) {
+			live.Number = trace[n-1].Number // whose phones do not ring: it is in their journal
+		}
+		s.refuse(u.srv, live, d.Status, d.Reason, string(d.Rule))
+	case routing.Ring:
+		live.Number = d.Number
+		if plan.Anchored != "" {
+			s.refuse(u.srv, live, 501, "Anchored Call Needed: "+string(plan.Anchored), string(plan.Anchored))
+			return
+		}
+		s.proxy.Invite(u.lane, u.set, u.srv, &proxy.Invitation{
+			From: u.from, Popped: u.popped, Loop: u.loop, Ring: d, Hops: plan.Hops, Live: live,
+		})
+	default:
+		panic("sip: unknown decision")
+	}
+}
+
+// forward has a request that belongs to no dialog and is no INVITE decided, and
+// proxies it.
+func (s *Server) forward(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, a *admission) {
+	if _, looped := s.proxy.Loop(srv.Request); looped {
+		s.proxy.Reply(srv, 482, "", nil)
+		return
+	}
+	from, popped := a.from, a.popped
+	s.resolver.Resolve(ln, srv.Request.Received, &a.visit, func(plan routing.Plan, _ routing.Trace, err error) {
+		if err != nil {
+			s.proxy.Reply(srv, status(err), "", nil)
+			return
+		}
+		switch d := plan.Decision.(type) {
+		case routing.Reject:
+			s.proxy.Reply(srv, d.Status, d.Reason, nil)
+		case routing.Ring:
+			if plan.Anchored != "" && len(d.Stages) == 0 {
+				s.proxy.Reply(srv, 501, "", nil)
+				return
+			}
+			s.proxy.Forward(set, srv, &d, &from, popped)
+		default:
+			panic("sip: unknown decision")
+		}
+	})
+}
