@@ -34,6 +34,8 @@ func (x *busyTown) load(n routing.Need, w *routing.World) error {
 		w.PutNumber(n.Domain, n.Key, x.lines[n.Key])
 	case routing.NeedBindings:
 		w.PutBindings(n.Domain, n.Key, x.bindings[n.Key], false)
+	case routing.NeedUsage:
+		w.PutUsage(n.Domain, n.Key, routing.Usage{})
 	case routing.NeedCalls:
 		w.PutCalls(n.Domain, n.Key, 0)
 	default:

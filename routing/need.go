@@ -17,6 +17,7 @@ const (
 	NeedDevice            // Key is an authorization name: PutDevice
 	NeedBindings          // Key is an extension: PutBindings
 	NeedCalls             // Key is an extension: PutCalls
+	NeedUsage             // Key is an extension, "" for the whole domain, or "trunk:" and the name of a trunk: PutUsage
 )
 
 // String returns the kind as logs and metrics spell it.
@@ -36,6 +37,8 @@ func (k NeedKind) String() string {
 		return "bindings"
 	case NeedCalls:
 		return "calls"
+	case NeedUsage:
+		return "usage"
 	default:
 		return "unknown"
 	}
@@ -51,10 +54,13 @@ type Need struct {
 // String returns "kind domain/key".
 func (n Need) String() string { return n.Kind.String() + " " + n.Domain + "/" + n.Key }
 
-// maxLoads bounds [Resolve]: twelve numbers (the caller's, the called one and
-// ten forwards), six kinds of things each. A decision that lacks more is a fault
-// of ours.
-const maxLoads = 12 * 6
+// TrunkKey is the key of the usage of a trunk.
+func TrunkKey(trunk string) string { return "trunk:" + trunk }
+
+// maxLoads bounds [Resolve]: forty numbers (the caller's, the called one, ten
+// forwards, and what their settings and remote destinations name), seven kinds
+// of things each. A decision that lacks more is a fault of ours.
+const maxLoads = 40 * 7
 
 // ErrUnresolved reports a decision that never had enough.
 var ErrUnresolved = errors.New("routing: unresolved")

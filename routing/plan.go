@@ -6,6 +6,8 @@
 package routing
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"bellhop/routing/ring"
@@ -29,6 +31,12 @@ type Visit struct {
 	Origin Origin
 	Domain string // canonical name of the domain that is asked; "" finds it by TargetHost
 	Method string // INVITE, MESSAGE, OPTIONS, ...; only INVITE rings by a plan
+
+	// Trunk is the trunk that the call came in by; "" for other origins.
+	Trunk string
+	// Diverted are the numbers that Diversion and History-Info of a trunk call
+	// name, as received (rule forward.external-loop).
+	Diverted []string
 
 	// Caller is who called first: forwards along a chain do not change it.
 	Caller Caller
@@ -96,12 +104,56 @@ type (
 		Outcomes Outcomes
 		RingTime time.Duration // until the no-answer outcome; 0, when nothing follows: ring until ring.clock
 		Alert    string        // dnd ringer-off: value of Alert-Info, else ""
+		Shown    string        // the number that the caller sees; with callme not the one that rings
+		Redirect *Visit        // what follows a 302 of a phone, but for its target; nil: it is refused
 		Queue    bool          // not an INVITE: forward to the bindings, no ring times
 	}
 )
 
 func (Reject) decision() {}
 func (Ring) decision()   {}
+
+// Redirected returns the visit that follows when a phone answered 302 with a
+// Contact, a SIP or tel URI (rule device.redirect); nil when nothing does.
+func (r *Ring) Redirected(contact string) *Visit {
+	if r.Redirect == nil {
+		return nil
+	}
+	v := *r.Redirect
+	v.Target, v.TargetHost = contactOf(contact)
+	v.Hops = slices.Clone(v.Hops)
+	v.Hops[len(v.Hops)-1].To = contact
+	return &v
+}
+
+// contactOf returns the user part and host of a URI; a tel URI has no host.
+func contactOf(uri string) (user, host string) {
+	rest, isSIP := strings.CutPrefix(uri, "sip:")
+	if !isSIP {
+		rest, isSIP = strings.CutPrefix(uri, "sips:")
+	}
+	if !isSIP {
+		rest, _, _ = strings.Cut(strings.TrimPrefix(uri, "tel:"), ";")
+		return rest, ""
+	}
+	rest, _, _ = strings.Cut(rest, "?")
+	user, host, at := strings.Cut(rest, "@")
+	if !at {
+		user, host = "", rest
+	}
+	user, _, _ = strings.Cut(user, ";")
+	host, _, _ = strings.Cut(host, ";")
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return user, host
+}
+
+// Forwarded reports whether the caller shall learn that the call was sent on
+// (rule ring.181): with CallMe it keeps seeing the dialled number.
+func (p *Plan) Forwarded() bool {
+	return slices.ContainsFunc(p.Hops, func(h Hop) bool { return h.Rule != CallMe })
+}
 
 // RingPlan returns how package ring carries the plan out; d is its decision. An
 // anchored call has legs of its own.

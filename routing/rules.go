@@ -21,6 +21,22 @@ const (
 	ForwardOverride     RuleName = "forward.override"
 	ForwardLoopBreakout RuleName = "forward.loop-breakout"
 	ForwardTooMany      RuleName = "forward.too-many"
+	ForwardExternalLoop RuleName = "forward.external-loop"
+	DeviceRedirect      RuleName = "device.redirect"
+
+	CallMe         RuleName = "callme"
+	CallMeUnusable RuleName = "callme.unusable"
+
+	LimitCalls    RuleName = "limit.calls"
+	LimitAttempts RuleName = "limit.attempts"
+	LimitMinutes  RuleName = "limit.minutes"
+
+	SNR         RuleName = "snr"           // a remote destination rings too
+	SNRSchedule RuleName = "snr.schedule"  // not at this time
+	SNRCallers  RuleName = "snr.callers"   // not for this caller
+	SNRTooSoon  RuleName = "snr.too-soon"  // needs media
+	SNRScreened RuleName = "snr.screened"  // needs media
+	SNRRingTime RuleName = "snr.ring-time" // the ring time ends before the destination had its own
 
 	PresenceForward RuleName = "presence.forward"
 	DND             RuleName = "dnd"

@@ -70,6 +70,7 @@ type town struct {
 	bindings map[string][]ring.Target
 	nat      map[string]bool
 	calls    map[string]int
+	usage    map[string]routing.Usage
 	loads    int
 }
 
@@ -83,6 +84,8 @@ func (x *town) load(n routing.Need, w *routing.World) error {
 		w.PutBindings(n.Domain, n.Key, x.bindings[n.Key], x.nat[n.Key])
 	case routing.NeedCalls:
 		w.PutCalls(n.Domain, n.Key, x.calls[n.Key])
+	case routing.NeedUsage:
+		w.PutUsage(n.Domain, n.Key, x.usage[n.Key])
 	default:
 		return fmt.Errorf("asked for %s", n)
 	}

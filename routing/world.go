@@ -19,6 +19,7 @@ type World struct {
 	names    []nameEntry
 	bindings []bindingsEntry
 	calls    []callsEntry
+	usage    []usageEntry
 }
 
 type (
@@ -43,7 +44,23 @@ type (
 		domain, number string
 		n              int
 	}
+	usageEntry struct {
+		domain, key string
+		usage       Usage
+	}
 )
+
+// A Usage is what a number, a domain or a trunk has of the things that rules
+// limit.* and forward.external-loop count. The call that is decided may be in it
+// from its second visit on.
+type Usage struct {
+	External      int           // external calls that ring or talk
+	Attempts      int           // outgoing external calls of the last minute
+	International time.Duration // talked today
+	Premium       time.Duration // talked today
+	Forwarded     int           // of a number: legs by a trunk that its settings sent out, ringing or talking
+	Ringing       []string      // of a number: the first callers of those of them that ring
+}
 
 // NewWorld returns an empty world at a time.
 func NewWorld(now time.Time) *World { return &World{Now: now} }
@@ -55,7 +72,8 @@ func (w *World) Reset(now time.Time) {
 	clear(w.names)
 	clear(w.bindings)
 	clear(w.calls)
-	*w = World{now, w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0]}
+	clear(w.usage)
+	*w = World{now, w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0], w.usage[:0]}
 }
 
 // PutDomain says which domain answers for a host (see [directory.Host]); nil
@@ -93,6 +111,12 @@ func (w *World) PutBindings(domain, number string, targets []ring.Target, nat bo
 // PutCalls says how many calls of a number ring, are being made or talk.
 func (w *World) PutCalls(domain, number string, n int) {
 	w.calls = append(w.calls, callsEntry{domain, number, n})
+}
+
+// PutUsage says what an extension, a whole domain ("") or a trunk ([TrunkKey])
+// has in use. The World keeps u.Ringing; nobody may change it.
+func (w *World) PutUsage(domain, key string, u Usage) {
+	w.usage = append(w.usage, usageEntry{domain, key, u})
 }
 
 // Number returns a number of a domain if it was put into w, by its extension or
@@ -147,6 +171,15 @@ func (w *World) live(domain, number string) (int, bool) {
 	return 0, false
 }
 
+func (w *World) used(domain, key string) (*Usage, bool) {
+	for i := range w.usage {
+		if e := &w.usage[i]; e.domain == domain && e.key == key {
+			return &e.usage, true
+		}
+	}
+	return nil, false
+}
+
 // has reports whether a need is met.
 func (w *World) has(n Need) (ok bool) {
 	switch n.Kind {
@@ -162,6 +195,8 @@ func (w *World) has(n Need) (ok bool) {
 		_, ok = w.bound(n.Domain, n.Key)
 	case NeedCalls:
 		_, ok = w.live(n.Domain, n.Key)
+	case NeedUsage:
+		_, ok = w.used(n.Domain, n.Key)
 	default:
 		panic("routing: unknown need " + n.Kind.String())
 	}
@@ -169,8 +204,8 @@ func (w *World) has(n Need) (ok bool) {
 }
 
 // Fill puts what a need asks of the directory into w, read from a view: domains,
-// numbers, users and devices. It reports false for bindings and calls, which no
-// directory holds. Stores call it, so that compiling is written once.
+// numbers, users and devices. It reports false for bindings, calls and usage,
+// which no directory holds. Stores call it, so that compiling is written once.
 func Fill(view directory.View, need Need, w *World) (bool, error) {
 	switch need.Kind {
 	case NeedDomain:
@@ -201,7 +236,7 @@ func Fill(view directory.View, need Need, w *World) (bool, error) {
 			return true, err
 		}
 		w.PutDevice(need.Domain, need.Key, n)
-	case NeedNothing, NeedBindings, NeedCalls:
+	case NeedNothing, NeedBindings, NeedCalls, NeedUsage:
 		return false, nil
 	default:
 		panic("routing: unknown need " + need.Kind.String())

@@ -15,6 +15,10 @@ type Tenant struct {
 	Strangers bool // dial.number is open to strangers
 	Defaults  Defaults
 	Exclusive bool // busy.exclusive
+
+	Trunks []TrunkRoute // the ways out: the longest prefix first, then by priority
+	Inlets []Inlet      // what each trunk may reach
+	Limits Quota        // of all its numbers together
 }
 
 // CompileTenant compiles the document of a domain.
@@ -43,7 +47,11 @@ type Line struct {
 	CallerID  string // "" its own, CallerIDHidden, or a number
 	Voicemail bool
 	RingTime  time.Duration // until forward.no-answer
+	RingSet   bool          // RingTime is what the user set
 	Trigger   Pair[int]     // calls at which it is busy
+	Label     string        // name that its calls show; "" for none
+	Main      string        // main number of its site, E.164; "" for none
+	Limits    Quota
 
 	All, Busy, NoAnswer, Unreachable Pair[Follow]
 
@@ -52,8 +60,11 @@ type Line struct {
 	Allow      []dial.Number // who gets through dnd
 	Presence   Presence
 	PresenceTo []StatusFollow
+	CallMe     Follow   // On: the user set one, in force in the office only
+	Remotes    []Remote // that ring with it
 
 	Class           dial.Class // of the calls it makes
+	OwnClass        bool       // the number names Class itself: neither its site's nor the default
 	ForwardingClass dial.Class // of the targets its settings name
 
 	Devices []string // authorization names, sorted
@@ -138,7 +149,8 @@ func CompileLine(d LineDocuments) *Line {
 		Active:   n.State == "" || n.State == StateActive,
 		CallerID: n.CallerID, Voicemail: n.Voicemail,
 		RingTime: firstOf(time.Duration(n.RingTime), time.Duration(t.Defaults.RingTime), DefaultRingTime),
-		Class:    d.Class, ForwardingClass: d.Forwarded,
+		RingSet:  n.RingTime != 0, Label: n.Label, OwnClass: n.ClassOfService != "",
+		Class: d.Class, ForwardingClass: d.Forwarded,
 		Devices: d.Devices,
 	}
 	path := "numbers/" + d.Name + "/forwarding/"

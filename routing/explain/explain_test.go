@@ -36,6 +36,8 @@ func load(t *testing.T) func(routing.Need, *routing.World) error {
 		switch n.Kind {
 		case routing.NeedBindings:
 			w.PutBindings(n.Domain, n.Key, []ring.Target{{Device: "desk-" + n.Key, Instance: n.Key, Contact: "sip:" + n.Key}}, false)
+		case routing.NeedUsage:
+			w.PutUsage(n.Domain, n.Key, routing.Usage{})
 		case routing.NeedCalls:
 			w.PutCalls(n.Domain, n.Key, 0)
 		default:

@@ -73,6 +73,8 @@ type Bindings interface {
 // Calls are the live calls in memory.
 type Calls interface {
 	Count(domain, number string) int
+	// Usage returns what the key of a [routing.NeedUsage] has in use.
+	Usage(domain, key string, now time.Time) routing.Usage
 }
 
 // Options are what a cache needs.
@@ -88,7 +90,7 @@ type Options struct {
 // kind is what an entry is about. Those of routing come first.
 type kind uint8
 
-const kindCredential = kind(routing.NeedCalls) + 1
+const kindCredential = kind(routing.NeedUsage) + 1
 
 // key names an entry.
 type key struct {
@@ -209,7 +211,7 @@ func (c *Cache) Cached(need routing.Need, w *routing.World) bool {
 	switch need.Kind {
 	case routing.NeedNothing:
 		return true
-	case routing.NeedDomain, routing.NeedBindings, routing.NeedCalls:
+	case routing.NeedDomain, routing.NeedBindings, routing.NeedCalls, routing.NeedUsage:
 		c.memory(need, w)
 		return true
 	case routing.NeedNumber, routing.NeedUser, routing.NeedDevice:
@@ -238,6 +240,8 @@ func (c *Cache) memory(need routing.Need, w *routing.World) {
 		w.PutDomain(need.Key, t)
 	case routing.NeedCalls:
 		w.PutCalls(need.Domain, need.Key, c.calls.Count(need.Domain, need.Key))
+	case routing.NeedUsage:
+		w.PutUsage(need.Domain, need.Key, c.calls.Usage(need.Domain, need.Key, w.Now))
 	case routing.NeedBindings:
 		var targets []ring.Target
 		var nat bool
@@ -263,7 +267,7 @@ func fill(w *routing.World, need routing.Need, e *entry) {
 		w.PutUser(need.Domain, need.Key, e.number)
 	case routing.NeedDevice:
 		w.PutDevice(need.Domain, need.Key, e.number)
-	case routing.NeedNothing, routing.NeedDomain, routing.NeedBindings, routing.NeedCalls:
+	case routing.NeedNothing, routing.NeedDomain, routing.NeedBindings, routing.NeedCalls, routing.NeedUsage:
 	default:
 		panic("cache: unknown need " + need.Kind.String())
 	}

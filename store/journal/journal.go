@@ -33,6 +33,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bellhop/feed"
+	"bellhop/routing"
 )
 
 // Silence is how long a call counts without a sign of life (behaviour.md,
@@ -224,6 +225,12 @@ func (j *Journal) Live(domain string) []*feed.Call { return j.table.live(domain)
 // talks in, until their deadline.
 func (j *Journal) Count(domain, number string) int {
 	return j.table.count(domain, number, time.Now())
+}
+
+// Usage returns what the key of a [routing.NeedUsage] has in use: a number, a
+// whole domain, or a trunk.
+func (j *Journal) Usage(_, _ string, _ time.Time) routing.Usage {
+	return routing.Usage{} // a call does not tell its legs yet
 }
 
 // Len returns how many calls are live.

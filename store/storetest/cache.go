@@ -89,7 +89,7 @@ func caches(t *testing.T, fresh func(*testing.T) Parts) {
 		if n := p.Calls.Count(Domain, "1002"); n != 1 {
 			t.Errorf("Count = %d, want 1", n)
 		}
-		for _, k := range []routing.NeedKind{routing.NeedCalls, routing.NeedBindings} {
+		for _, k := range []routing.NeedKind{routing.NeedCalls, routing.NeedBindings, routing.NeedUsage} {
 			if !ask(t, p, routing.Need{Kind: k, Domain: Domain, Key: "1002"}) {
 				t.Errorf("%s are not known", k)
 			}
