@@ -192,7 +192,7 @@ func (o *Outcomes) After(kind ring.OutcomeKind) *Visit {
 		return o.NoAnswer
 	case ring.Unreachable:
 		return o.Unreachable
-	case ring.Answered, ring.CallerGaveUp, ring.Refused:
+	case ring.Answered, ring.CallerGaveUp, ring.Refused, ring.Redirected:
 		return nil
 	default:
 		return nil

@@ -52,7 +52,7 @@ type Plan struct {
 }
 
 // Visits is a set of outcomes.
-type Visits uint8
+type Visits uint16
 
 // VisitsOn returns the set of kinds.
 func VisitsOn(kinds ...OutcomeKind) Visits {
@@ -129,7 +129,7 @@ func (Decided) event()    {}
 // A Timer names one timer of a running plan. Starting it again moves it.
 type Timer struct {
 	Kind   TimerKind
-	Branch BranchID // of TimerSilent; otherwise 0
+	Branch BranchID // of TimerSilent and TimerStop; otherwise 0
 }
 
 // A TimerKind says what a timer is for.
@@ -141,6 +141,8 @@ const (
 	TimerStage                       // the ring time of a stage or of a q group
 	TimerNext                        // ring.stage: the next one starts 500 ms after CANCEL at the latest
 	TimerClock                       // ring.clock: unanswered ringing ends at 170 s
+	TimerDelay                       // snr.delay: the next remote destination starts
+	TimerStop                        // snr.stop-after: a branch has rung long enough
 )
 
 // A Target is one contact to be invited. It is a copy of what the branch needs
@@ -155,6 +157,34 @@ type Target struct {
 	Q        uint16 // thousandths
 	Doubtful bool   // ring.silent: rung, but not counted as reachable
 	Service  bool   // voicemail and the like: not a person (ring.reason)
+
+	// Trunk is the name of the trunk that the branch leaves by, "" for a device.
+	// Contact is then the canonical number (E.164) or URI, before a route strips
+	// and prepends. The shell tries the peers and tells how it came out in one
+	// final Response: such a branch has no silence of 4 s.
+	Trunk string
+	// Others are the trunks that follow, in order, when Trunk fails over.
+	Others []string
+	// Remote is the id of the remote destination that this target is (rules
+	// snr.*), "" for others. Remote destinations ring by their delay beside the q
+	// groups of their stage, and what they answer never decides for the number:
+	// see [Plan].
+	Remote string
+	// Delay is when a remote destination starts and StopAfter when a target is
+	// given up again, both since the first INVITE of the number (rules snr.delay,
+	// snr.stop-after). StopAfter 0: with its stage.
+	Delay, StopAfter time.Duration
+	// Identity is who is shown to the target; nil: the caller as received.
+	Identity *Identity
+	Alert    string // value of Alert-Info, "" for none
+}
+
+// An Identity is the caller as a target is to see it. It is not changed once it
+// is handed over.
+type Identity struct {
+	User, Host, Display string // of From; an empty Host is the domain's
+	Asserted            string // user of P-Asserted-Identity (RFC 3325), "" for none
+	Hidden              bool   // anonymous From and Privacy: id (RFC 3323)
 }
 
 // TargetOf returns the target of a binding.
@@ -258,7 +288,8 @@ const (
 	Unreachable
 	Declined
 	CallerGaveUp
-	Refused // a final response that is none of these, passed on
+	Refused    // a final response that is none of these, passed on
+	Redirected // a device answered 3xx: a Visit only, where the plan's Visits has it
 )
 
 // String returns the outcome as records and metrics spell it.
@@ -278,6 +309,8 @@ func (k OutcomeKind) String() string {
 		return "caller-gave-up"
 	case Refused:
 		return "refused"
+	case Redirected:
+		return "redirected"
 	default:
 		return "none"
 	}

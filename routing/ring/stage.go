@@ -306,6 +306,7 @@ func (s *step) fired(t Timer) {
 		if s.phase != ended && s.due(t.Kind, s.clockAt) {
 			s.timeUp()
 		}
+	case TimerDelay, TimerStop:
 	default:
 	}
 }
