@@ -345,7 +345,25 @@ type node struct {
 	mu     sync.Mutex // guards what follows
 	status control.NodeStatus
 	reload error
+	drain  error
 	level  slog.Level
+}
+
+func (n *node) Drain(context.Context) error { return n.setDrain(true) }
+
+func (n *node) Undrain(context.Context) error { return n.setDrain(false) }
+
+func (n *node) setDrain(on bool) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.drain != nil {
+		return n.drain
+	}
+	n.status.Draining, n.status.Ready, n.status.Drain = on, !on, nil
+	if on {
+		n.status.Drain = &control.DrainStatus{Ringing: 2, Calls: 3}
+	}
+	return nil
 }
 
 func (n *node) Status() control.NodeStatus {

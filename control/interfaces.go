@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -77,28 +78,37 @@ type Node interface {
 	Status() NodeStatus
 	// Reload reads the configuration again. On an error the old one stays.
 	Reload(ctx context.Context) (ReloadReport, error)
+	// Drain refuses new calls, [Node.Undrain] takes them again. Both return at
+	// once; [ErrStopping] when the node is on its way down.
+	Drain(ctx context.Context) error
+	Undrain(ctx context.Context) error
 	// SetLog changes what is logged until a time; the zero time is for good.
 	SetLog(level slog.Level, match string, until time.Time) error
 }
 
+// ErrStopping reports that the node stops and cannot be told otherwise.
+var ErrStopping = errors.New("control: the node stops")
+
 // NodeStatus is how a node is. Reasons say what is degraded; it is Ready while
 // new calls can be served here.
 type NodeStatus struct {
-	Name     string    `json:"name"`
-	Version  string    `json:"version"`
-	Started  time.Time `json:"started"`
-	Ready    bool      `json:"ready"`
-	Draining bool      `json:"draining"`
-	Reasons  []Reason  `json:"reasons,omitempty"`
-	Listen   []string  `json:"listen,omitempty" doc:"addresses it listens on"`
-	Config   string    `json:"config,omitempty" doc:"when and whether the last reload was applied"`
+	Name     string        `json:"name"`
+	Version  string        `json:"version"`
+	Started  time.Time     `json:"started"`
+	Ready    bool          `json:"ready" doc:"new calls are served here"`
+	Draining bool          `json:"draining"`
+	Drain    *DrainStatus  `json:"drain,omitempty" doc:"while it drains"`
+	Reasons  []feed.Reason `json:"reasons,omitempty" doc:"what does not work as it should"`
+	Listen   []string      `json:"listen,omitempty" doc:"addresses it listens on"`
+	Config   string        `json:"config,omitempty" doc:"when and whether the last reload was applied"`
 }
 
-// A Reason says what is degraded and since when.
-type Reason struct {
-	Part   string    `json:"part" example:"store"`
-	Detail string    `json:"detail"`
-	Since  time.Time `json:"since,omitzero"`
+// A DrainStatus says how far a drain is.
+type DrainStatus struct {
+	Since    time.Time `json:"since"`
+	Stopping bool      `json:"stopping" doc:"the process ends when nothing rings, or after drain_timeout; an operator's drain goes on until undrain"`
+	Ringing  int       `json:"ringing" doc:"numbers that still ring: calls that would be lost with the process"`
+	Calls    int       `json:"calls" doc:"calls that are up"`
 }
 
 // A ReloadReport says what a reload applied at once and what waits for a restart.

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"crypto/subtle"
 	"log/slog"
 	"net/http"
@@ -8,12 +9,16 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"bellhop/feed"
 )
 
 func nodeEndpoints() []endpoint {
 	return []endpoint{
 		{method: http.MethodGet, path: "/v1/node", id: "get-node", tag: "operation", summary: "How this node is", access: systemAdmin, out: typeOf[NodeStatus](), handle: (*Server).nodeStatus},
 		{method: http.MethodPost, path: "/v1/node/reload", id: "reload", tag: "operation", summary: "Read the configuration again", access: systemAdmin, out: typeOf[ReloadReport](), handle: (*Server).reload},
+		{method: http.MethodPost, path: "/v1/node/drain", id: "drain", tag: "operation", summary: "Refuse new calls; what is under way goes on", access: systemAdmin, out: typeOf[NodeStatus](), handle: (*Server).drain},
+		{method: http.MethodPost, path: "/v1/node/undrain", id: "undrain", tag: "operation", summary: "Take new calls again", access: systemAdmin, out: typeOf[NodeStatus](), handle: (*Server).undrain},
 		{method: http.MethodPut, path: "/v1/node/log", id: "set-log", tag: "operation", summary: "Change what is logged, for a time", access: systemAdmin, in: typeOf[logChange](), handle: (*Server).setLog},
 		{method: http.MethodGet, path: "/healthz", id: "healthz", tag: "operation", summary: "Alive: asks no store", access: anyone, out: typeOf[health](), handle: (*Server).healthz},
 		{method: http.MethodGet, path: "/readyz", id: "readyz", tag: "operation", summary: "Whether new calls are served here, and what is degraded", access: anyone, out: typeOf[health](), handle: (*Server).readyz},
@@ -41,6 +46,25 @@ func (s *Server) reload(q *request) (reply, error) {
 	}
 	s.log.LogAttrs(q.ctx(), slog.LevelInfo, "reloaded", slog.String("by", q.who.name()))
 	return reply{body: report}, nil
+}
+
+func (s *Server) drain(q *request) (reply, error) { return s.setDrain(q, "draining", Node.Drain) }
+
+func (s *Server) undrain(q *request) (reply, error) {
+	return s.setDrain(q, "not draining any more", Node.Undrain)
+}
+
+// setDrain drains or not, and answers with how the node is then. Asking twice is
+// no fault.
+func (s *Server) setDrain(q *request, words string, set func(Node, context.Context) error) (reply, error) {
+	if s.opts.Node == nil {
+		return reply{}, absent("calls to drain")
+	}
+	if err := set(s.opts.Node, q.ctx()); err != nil {
+		return reply{}, problem(http.StatusConflict, "node.stopping", "the node stops; nothing else can be asked of it")
+	}
+	s.log.LogAttrs(q.ctx(), slog.LevelInfo, words, slog.String("by", q.who.name()))
+	return reply{body: s.opts.Node.Status()}, nil
 }
 
 // logChange is the body of PUT /v1/node/log.
@@ -74,8 +98,8 @@ func (s *Server) setLog(q *request) (reply, error) {
 
 // health is the answer of a probe.
 type health struct {
-	Status  string   `json:"status" enum:"alive,ready,degraded,unready"`
-	Reasons []Reason `json:"reasons,omitempty"`
+	Status  string        `json:"status" enum:"alive,ready,degraded,unready"`
+	Reasons []feed.Reason `json:"reasons,omitempty"`
 }
 
 func (s *Server) healthz(*request) (reply, error) { return reply{body: health{Status: "alive"}}, nil }
@@ -90,7 +114,7 @@ func (s *Server) readyz(*request) (reply, error) {
 	st := s.opts.Node.Status()
 	h.Reasons = st.Reasons
 	switch {
-	case !st.Ready || st.Draining:
+	case !st.Ready:
 		h.Status = "unready"
 		return reply{status: http.StatusServiceUnavailable, body: h}, nil
 	case len(st.Reasons) > 0:

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"bellhop/control"
+	"bellhop/feed"
 )
 
 func TestHealth(t *testing.T) {
@@ -29,9 +30,9 @@ func TestHealth(t *testing.T) {
 		want   string
 	}{
 		{"ready", control.NodeStatus{Ready: true}, 200, `{"status":"ready"}`},
-		{"degraded", control.NodeStatus{Ready: true, Reasons: []control.Reason{{Part: "store", Detail: "slow"}}}, 200, `{"status":"degraded","reasons":[{"part":"store","detail":"slow"}]}`},
-		{"unready", control.NodeStatus{Reasons: []control.Reason{{Part: "sip", Detail: "no listener"}}}, 503, `{"status":"unready","reasons":[{"part":"sip","detail":"no listener"}]}`},
-		{"draining", control.NodeStatus{Ready: true, Draining: true}, 503, `{"status":"unready"}`},
+		{"degraded", control.NodeStatus{Ready: true, Reasons: []feed.Reason{{Part: "store", Detail: "slow"}}}, 200, `{"status":"degraded","reasons":[{"part":"store","detail":"slow"}]}`},
+		{"unready", control.NodeStatus{Reasons: []feed.Reason{{Part: "sip", Detail: "no listener"}}}, 503, `{"status":"unready","reasons":[{"part":"sip","detail":"no listener"}]}`},
+		{"draining", control.NodeStatus{Draining: true, Reasons: []feed.Reason{{Part: "sip", Detail: "draining"}}}, 503, `{"status":"unready","reasons":[{"part":"sip","detail":"draining"}]}`},
 	} {
 		a.node.mu.Lock()
 		a.node.status = c.status
@@ -57,6 +58,18 @@ func TestNode(t *testing.T) {
 	if !strings.Contains(got.body, "line 3") {
 		t.Errorf("reload does not say why not: %s", got.body)
 	}
+	drain := at(a.want(a.do("root", "POST", "/v1/node/drain", ""), 200, "").json(t), "drain")
+	if drain["ringing"] != 2. || drain["calls"] != 3. || drain["stopping"] != false {
+		t.Errorf("drain = %v", drain)
+	}
+	a.want(a.do("", "GET", "/readyz", ""), 503, "")
+	if got := a.want(a.do("root", "POST", "/v1/node/undrain", ""), 200, "").json(t); got["draining"] != false || got["drain"] != nil {
+		t.Errorf("undrain = %v", got)
+	}
+	a.want(a.do("", "GET", "/readyz", ""), 200, "")
+	a.want(a.do("ana", "POST", "/v1/node/drain", ""), 403, "")
+	a.node.drain = control.ErrStopping
+	a.want(a.do("root", "POST", "/v1/node/undrain", ""), 409, "node.stopping")
 	a.want(a.do("root", "PUT", "/v1/node/log", `{"level":"debug","match":"1001"}`), 204, "")
 	if a.node.level != slog.LevelDebug {
 		t.Errorf("level = %v", a.node.level)

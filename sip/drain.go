@@ -13,6 +13,12 @@ func (s *Server) Drain(on bool) { s.draining.Store(on) }
 // as answered ones would not.
 func (s *Server) Ringing() int { return s.ringing.Len() }
 
+// Full reports whether there is no room for another call: it would get 503.
+func (s *Server) Full() bool { return s.pool.Full() }
+
+// Drops is how many datagrams the kernel dropped since receive buffers were full.
+func (s *Server) Drops() uint64 { return s.transport.Drops() }
+
 // refused answers a new call while the server drains.
 func (s *Server) refused(p *transport.Packet) bool {
 	if !s.draining.Load() || p.Msg.Method() != wire.Invite || len(p.Msg.ToTag()) > 0 {

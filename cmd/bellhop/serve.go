@@ -101,7 +101,7 @@ func supervise(ctx context.Context, a *app.App, ready func() error) error {
 			drained = make(chan struct{})
 			go func() {
 				defer close(drained)
-				a.Drain(ctx)
+				a.WindDown(ctx)
 			}()
 		}
 	}

@@ -92,6 +92,9 @@ func (p *Pool) Refused() uint64 { return p.turned.Load() }
 // Open is how many lanes are not closed.
 func (p *Pool) Open() int { return int(p.open.Load()) }
 
+// Full reports whether no lane can be opened.
+func (p *Pool) Full() bool { return p.Open() >= p.opts.MaxLanes }
+
 // Run serves lanes and timers until ctx ends, then finishes what was taken.
 // Lanes that go on after that run on their callers' goroutines only, and their
 // timers are not due any more.

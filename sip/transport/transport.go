@@ -124,7 +124,7 @@ func New(o Options) (*Transport, error) {
 			return nil, errors.Join(fmt.Errorf("transport: listen on %s: %w", l.Bind, err), t.Close())
 		}
 	}
-	t.metrics = newMetrics(o.Registerer, t.drops)
+	t.metrics = newMetrics(o.Registerer, t.Drops)
 	return t, nil
 }
 
@@ -270,8 +270,8 @@ func (t *Transport) endpoints() (n int) {
 	return n
 }
 
-// drops is how many datagrams the kernel dropped for want of room.
-func (t *Transport) drops() (n uint64) {
+// Drops is how many datagrams the kernel dropped for want of room.
+func (t *Transport) Drops() (n uint64) {
 	for _, ln := range t.listeners {
 		for _, e := range ln.ends {
 			n += e.drops()

@@ -1,9 +1,29 @@
 package journal
 
-import "bellhop/feed"
+import (
+	"context"
+	"os"
+
+	"bellhop/feed"
+)
 
 // EncodeCall shows the form of a call to tests.
 func EncodeCall(c *feed.Call) []byte { return appendCall(nil, c) }
 
 // DecodeCall shows the form of a call to tests.
 func DecodeCall(b []byte) (*feed.Call, error) { return decodeCall(b) }
+
+// Break makes writes to the file of j fail.
+func Break(j *Journal) error {
+	s := j.segments[len(j.segments)-1]
+	f, err := os.Open(s.path) // to be read only
+	if err != nil {
+		return err
+	}
+	was := s.file
+	s.file = f
+	return was.Close()
+}
+
+// Mend does what Run does each second when writes failed.
+func Mend(j *Journal) { j.mend(context.Background()) }

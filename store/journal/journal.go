@@ -34,6 +34,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing"
+	"bellhop/store/health"
 )
 
 // Silence is how long a call counts without a sign of life (behaviour.md,
@@ -100,6 +101,8 @@ type Journal struct {
 	ids         IDs
 	table       *table
 	wake        chan struct{}
+	writing     health.Part // to the files
+	saving      health.Part // to the sink
 
 	flushing sync.Mutex // one batcher at a time; locked before mu
 
@@ -251,8 +254,10 @@ func (j *Journal) Run(ctx context.Context) error {
 			return errors.Join(err, j.sync())
 		case <-j.wake:
 		case <-tick.C:
+			j.mend(ctx)
 			if err := j.sync(); err != nil {
 				j.metrics.errors.Inc()
+				j.unwritten(err)
 				j.log.LogAttrs(ctx, slog.LevelError, "journal sync failed", slog.Any("error", err))
 			}
 			if now := time.Now(); now.Sub(forget) >= time.Minute {

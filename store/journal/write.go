@@ -92,6 +92,7 @@ func (j *Journal) appendLocked(k kind, c *feed.Call) error {
 		var err error
 		if s, err = j.rotateLocked(); err != nil {
 			j.metrics.errors.Inc()
+			j.unwritten(err)
 			return err
 		}
 	}
@@ -102,8 +103,10 @@ func (j *Journal) appendLocked(k kind, c *feed.Call) error {
 		if n > 0 && s.file.Truncate(s.size) != nil {
 			s.size = j.segmentSize // what follows would be behind a torn entry
 		}
+		j.unwritten(err)
 		return fmt.Errorf("journal: %w", err)
 	}
+	j.writing.OK()
 	if measure {
 		j.metrics.observe(start)
 	}
@@ -228,8 +231,10 @@ func (j *Journal) save(ctx context.Context, batch []record) error {
 func (j *Journal) saveCalls(ctx context.Context, calls []*feed.Call) error {
 	if err := j.sink.SaveRecords(ctx, calls); err != nil {
 		j.metrics.errors.Inc()
+		j.saving.Fail("records", "records of calls wait for the database")
 		return fmt.Errorf("journal: save %d records: %w", len(calls), err)
 	}
+	j.saving.OK()
 	j.metrics.records.Add(float64(len(calls)))
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"bellhop/routing/directory"
+	"bellhop/store/health"
 )
 
 // migrations are the steps of the schema; the number of a file is the schema
@@ -37,6 +38,8 @@ type database struct {
 	read    *sql.DB
 	full    bool // the writer syncs on commit; belongs to who holds its connection
 	metrics *metrics
+	writing health.Part
+	reading health.Part
 }
 
 // readers is how many connections read at the same time.
@@ -170,8 +173,12 @@ func (d *database) tx(ctx context.Context, p promise, f func(*sql.Tx) error) (er
 	start := time.Now()
 	defer func() {
 		d.metrics.commit.Observe(time.Since(start).Seconds())
-		if err != nil && !refused(err) {
+		switch {
+		case err == nil:
+			d.writing.OK()
+		case !refused(err):
 			d.metrics.errors.Inc()
+			d.writing.Fail("store", words(err)+": changes and registrations are refused")
 		}
 	}()
 	conn, err := d.write.Conn(ctx)

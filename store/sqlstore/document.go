@@ -331,8 +331,9 @@ func (s *Store) Read(ctx context.Context, f func(directory.View) error) error {
 
 // failed counts and wraps an error of a read.
 func (s *Store) failed(what string, err error) error {
-	if !refused(err) {
+	if !refused(err) && !errors.Is(err, context.DeadlineExceeded) {
 		s.db.metrics.errors.Inc()
+		s.db.reading.Fail("store", words(err)+": what is not in memory cannot be read")
 	}
 	return fmt.Errorf("sqlstore: %s: %w", what, unavailable(err))
 }

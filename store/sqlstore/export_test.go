@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"strconv"
 )
 
 // Migrate brings a database to the schema of another release.
@@ -20,3 +21,13 @@ func Migrate(ctx context.Context, path string, steps fs.FS) error {
 
 // MergeTail makes a run of the tail of the records.
 func MergeTail(ctx context.Context, s *Store) error { return s.mergeTail(ctx) }
+
+// LimitPages makes the database full at n pages, as a disk would be; a great n
+// makes room again.
+func LimitPages(ctx context.Context, s *Store, n int) error {
+	_, err := s.db.write.ExecContext(ctx, "PRAGMA max_page_count="+strconv.Itoa(n))
+	return err
+}
+
+// Probe tries again what failed.
+func Probe(ctx context.Context, s *Store) { s.probe(ctx) }

@@ -179,6 +179,7 @@ func (s *Store) sync(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-second.C:
+			s.probe(ctx)
 			err = s.syncNow(ctx)
 		case <-hour.C:
 			err = s.dropSessions(ctx)

@@ -63,12 +63,13 @@ type App struct {
 
 	cleanups []cleanup // run last first
 
-	draining     atomic.Bool
+	draining     draining
+	overload     overload
 	drainTimeout atomic.Int64 // time.Duration
 	reloads      *prometheus.CounterVec
 	reload       sync.Mutex // one reload at a time; guards conf
 	conf         *config.Config
-	reloaded     atomic.Pointer[string] // what became of the last reload
+	reloaded     atomic.Pointer[reloaded] // what became of the last reload
 }
 
 // feedSize is how many events may wait for the API. Some thousand calls a second
@@ -114,6 +115,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.openSIP(); err != nil {
 		return nil, err
 	}
+	a.registerHealth()
 	if err := a.openAPI(ctx); err != nil {
 		return nil, err
 	}
@@ -161,7 +163,7 @@ func (a *App) openSIP() error {
 		return err
 	}
 	a.onStop("sip listeners", a.sip.Close)
-	a.parts = append(a.parts, part{"sip", a.sip.Run})
+	a.parts = append(a.parts, part{"sip", a.sip.Run}, part{"watch", a.watch})
 	return nil
 }
 
@@ -256,7 +258,7 @@ func (a *App) Run(ctx context.Context) error {
 	close(a.up)
 	<-ctx.Done()
 	cause := context.Cause(ctx)
-	a.draining.Store(true)
+	a.draining.begin(true)
 	err := a.stop()
 	if !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)

@@ -222,7 +222,7 @@ func TestDrainThenStop(t *testing.T) {
 	t.Parallel()
 	h := open(t, "drain_timeout: 1s\n")
 	h.run(t)
-	h.Drain(t.Context())
+	h.WindDown(t.Context())
 	if s := h.Status(); s.Ready || !s.Draining {
 		t.Errorf("Status after Drain = %+v", s)
 	}

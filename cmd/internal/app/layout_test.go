@@ -32,7 +32,7 @@ func rooms() map[string][]string {
 		"config":  {"."},
 		"sip":     {".", "wire", "lane", "transport", "transaction", "auth", "registrar", "proxy", "b2bua", "trunk", "event", "siptest"},
 		"media":   {"."},
-		"store":   {".", "binding", "document", "record", "sqlstore", "memstore", "storetest", "keyring", "journal", "cache"},
+		"store":   {".", "binding", "document", "record", "sqlstore", "memstore", "storetest", "keyring", "journal", "cache", "health"},
 		"control": {"."},
 		"portal":  {"."},
 		"bench":   {"."},

@@ -13,19 +13,11 @@ import (
 	"bellhop/control"
 )
 
-var _ control.Node = (*App)(nil)
-
-// Status implements [control.Node].
-func (a *App) Status() control.NodeStatus {
-	s := control.NodeStatus{
-		Name: a.opts.Config.Node.Name, Version: a.opts.Version, Started: a.started,
-		Draining: a.draining.Load(), Listen: a.listening(),
-	}
-	if r := a.reloaded.Load(); r != nil {
-		s.Config = *r
-	}
-	s.Ready = !s.Draining
-	return s
+// A reloaded is what became of a reload.
+type reloaded struct {
+	words   string
+	at      time.Time
+	refused bool
 }
 
 // Reload reads the configuration again, puts in force what can be, and says
@@ -39,7 +31,7 @@ func (a *App) Reload(ctx context.Context) (control.ReloadReport, error) {
 	} else {
 		a.log.InfoContext(ctx, "reloaded", slog.Any("applied", report.Applied), slog.Any("waiting", report.Waiting))
 	}
-	a.reloaded.Store(&words)
+	a.reloaded.Store(&reloaded{words: words, at: time.Now().UTC(), refused: err != nil})
 	a.reloads.WithLabelValues(map[bool]string{true: "applied", false: "refused"}[err == nil]).Inc()
 	return report, err
 }
@@ -86,40 +78,6 @@ func applied(old, next *config.Config) *config.Config {
 	c.HTTPS.Cert, c.HTTPS.Key = next.HTTPS.Cert, next.HTTPS.Key
 	return &c
 }
-
-// Drain makes the node refuse new calls and waits until those that need this
-// process are over, the drain timeout ends, or ctx does.
-func (a *App) Drain(ctx context.Context) {
-	limit := time.Duration(a.drainTimeout.Load())
-	a.draining.Store(true)
-	a.sip.Drain(true)
-	a.log.InfoContext(ctx, "draining: new calls are refused", slog.Duration("at_most", limit))
-	ctx, cancel := context.WithTimeoutCause(ctx, limit, errDrained)
-	defer cancel()
-	a.drainCalls(ctx)
-	a.log.InfoContext(ctx, "drained")
-}
-
-// ringingTick is how often a drain looks whether phones still ring.
-const ringingTick = 100 * time.Millisecond
-
-// drainCalls waits for the calls that need this process: those that ring.
-// Answered ones live on without it.
-func (a *App) drainCalls(ctx context.Context) {
-	tick := time.NewTicker(ringingTick)
-	defer tick.Stop()
-	for a.sip.Ringing() > 0 {
-		select {
-		case <-ctx.Done():
-			a.log.WarnContext(ctx, "phones still ring, their calls are given up", slog.Int("numbers", a.sip.Ringing()), slog.Any("cause", context.Cause(ctx)))
-			return
-		case <-tick.C:
-		}
-	}
-}
-
-// errDrained ends a drain that took too long.
-var errDrained = errors.New("app: the drain timeout is over")
 
 // Check looks at what a valid configuration names: whether the certificate can
 // be used and the folders can be written to. It changes nothing.

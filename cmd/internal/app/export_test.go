@@ -1,0 +1,16 @@
+package app
+
+import (
+	"time"
+
+	"bellhop/feed"
+)
+
+// Overload shows what a node cannot keep up with to tests.
+type Overload struct{ o overload }
+
+// Look takes the state of a moment.
+func (o *Overload) Look(now time.Time, full bool, drops uint64) { o.o.look(now, full, drops) }
+
+// Reasons returns what is wrong.
+func (o *Overload) Reasons() (full, lossy *feed.Reason) { return o.o.reasons() }
