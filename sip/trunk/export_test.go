@@ -1,0 +1,63 @@
+package trunk
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/miekg/dns"
+
+	"bellhop/routing/location"
+)
+
+// A Resolver is the resolver for tests.
+type Resolver struct{ r *resolver }
+
+// Exchange answers one question, in the place of name servers.
+type Exchange func(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error)
+
+func (f Exchange) exchange(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) {
+	return f(ctx, q, server)
+}
+
+// NewResolver returns a resolver that asks servers over the network, or f.
+func NewResolver(f Exchange, servers []string, transports []location.Transport, v4, v6 bool) Resolver {
+	var x exchanger = network{}
+	if f != nil {
+		x = f
+	}
+	return Resolver{newResolver(newNames(x, servers), transports, v4, v6)}
+}
+
+// Choose sets who draws lots.
+func (r Resolver) Choose(f func(n int) int) { r.r.choose = f }
+
+// Cached is how many questions are remembered.
+func (r Resolver) Cached() int {
+	r.r.names.mu.Lock()
+	defer r.r.names.mu.Unlock()
+	return len(r.r.names.cache)
+}
+
+// Resolve returns the endpoints of a peer as "UDP 192.0.2.1:5060".
+func (r Resolver) Resolve(ctx context.Context, text string) ([]string, error) {
+	p, err := parsePeer(text)
+	if err != nil {
+		return nil, err
+	}
+	eps, err := r.r.resolve(ctx, p)
+	var out []string
+	for _, e := range eps {
+		out = append(out, e.transport.String()+" "+e.addr.String())
+	}
+	return out, err
+}
+
+// Lookup asks for addresses.
+func (r Resolver) Lookup(ctx context.Context, name string) ([]netip.Addr, error) {
+	records, err := r.r.names.lookup(ctx, name, dns.TypeA)
+	var out []netip.Addr
+	for _, rec := range records {
+		out = append(out, rec.addr)
+	}
+	return out, err
+}
