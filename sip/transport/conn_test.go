@@ -164,7 +164,7 @@ func TestSendRefuses(t *testing.T) {
 	}{
 		{"no listener", location.Flow{Transport: location.UDP, Local: phone, Remote: v4}, options, transport.ErrNoListener},
 		{"no flow", location.Flow{}, options, transport.ErrNoListener},
-		{"another transport", location.Flow{Transport: location.TCP, Local: v4, Remote: v4, Conn: 1}, options, transport.ErrNoListener},
+		{"another transport", location.Flow{Transport: location.TCP, Local: v4, Remote: v4, Conn: 1}, options, transport.ErrGone},
 		{"IPv6 from IPv4", location.Flow{Transport: location.UDP, Local: v4, Remote: v6}, options, nil},
 		{"IPv4 from IPv6", location.Flow{Transport: location.UDP, Local: v6, Remote: v4}, options, nil},
 		{"to nobody", location.Flow{Transport: location.UDP, Local: v4}, options, nil},

@@ -1,18 +1,27 @@
-// Package transport receives and sends SIP messages: UDP as yet. It binds
-// listeners, hands every message that could be read to one handler, on the
-// goroutine that received it, and sends bytes down a [location.Flow]. It keeps
-// nothing for a peer: a flow of UDP is a pair of addresses.
+// Package transport receives and sends SIP messages over UDP, TCP, TLS and
+// WebSocket. It binds listeners, hands every message that could be read to one
+// handler, on the goroutine that received it, and sends bytes down a
+// [location.Flow]. A flow of UDP is a pair of addresses, for which nothing is
+// kept; one of a stream is a connection, a [Peer] with an identity of its own:
+// what is sent down it reaches that peer or nobody.
 //
 // Datagrams that only keep a NAT binding open are swallowed, those that are no
 // SIP are counted and dropped, and a panic of the handler costs its packet.
 //
 // On Linux each listener has several sockets with SO_REUSEPORT; the kernel
 // spreads peers over them, so that the messages of one peer keep their order.
-// See socket for how they are read. [Transport.Run] owns the readers.
+// See socket for how they are read.
+//
+// A connection has one goroutine that reads, and one that writes while there is
+// something to write: a peer that stalls in a handshake or reads slowly delays
+// nobody else, and is closed when it goes on. [Limits] bound what connections
+// take; those that proved nothing go first. [Transport.Run] owns all of these
+// goroutines.
 package transport
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -53,17 +62,24 @@ type Handler func(p *Packet)
 type Listener struct {
 	Bind      netip.AddrPort     // port 0: any; a wildcard needs Advertise
 	Advertise netip.AddrPort     // what Via and Contact say; zero: the bound address; port 0: its port
-	Transport location.Transport // UDP
+	Transport location.Transport // UDP, TCP or TLS
 
-	// Conn, when set, is used instead of a socket bound to Bind, and is closed
-	// in the end. It is for tests, in synctest bubbles too.
-	Conn net.PacketConn
+	// TLS is the configuration of a TLS listener. With ClientCAs, peers are asked
+	// for a certificate: see [Peer.Names].
+	TLS *tls.Config
+
+	// Conn and Stream, when set, are used instead of a socket bound to Bind, and
+	// are closed in the end. They are for tests, in synctest bubbles too.
+	Conn   net.PacketConn
+	Stream net.Listener
 }
 
 // Options are the parts of a [Transport].
 type Options struct {
 	Listeners []Listener // at least one
 	Handler   Handler
+	Gone      func(*Peer) // told of every connection that closed, on its goroutine; nil: nobody. Not when all end
+	Limits    Limits      // of connections
 
 	Readers     int  // sockets of a listener; 0: one a core
 	ReadBuffer  int  // SO_RCVBUF of a socket in bytes; 0: 4 MiB
@@ -80,7 +96,9 @@ type Transport struct {
 	handler   Handler
 	log       *slog.Logger
 	metrics   metrics
-	listeners []*listener
+	listeners []*listener // of UDP
+	all       []*listener // in the order of the options
+	streams   *streams
 	cores     int
 	holding   atomic.Int32 // readers that hold a P; at most cores
 	closing   atomic.Bool
@@ -89,8 +107,10 @@ type Transport struct {
 
 // A listener is an address and what is bound to it.
 type listener struct {
+	protocol         location.Transport
 	local, advertise netip.AddrPort
-	ends             []endpoint // at least one
+	ends             []endpoint // of UDP: at least one
+	door             *doorway   // of a stream
 }
 
 // An endpoint is one socket of a listener.
@@ -125,6 +145,11 @@ func New(o Options) (*Transport, error) {
 		}
 	}
 	t.metrics = newMetrics(o.Registerer, t.Drops)
+	of := make(map[location.Transport]bool)
+	for _, ln := range t.all {
+		of[ln.protocol] = ln.door != nil
+	}
+	t.streams = newStreams(o.Limits, o.Gone, newStreamMetrics(o.Registerer, of))
 	return t, nil
 }
 
@@ -135,20 +160,26 @@ func orDefault(n *int, otherwise int) {
 }
 
 func (t *Transport) listen(l Listener, o *Options) error {
-	if l.Transport != location.UDP {
-		return fmt.Errorf("transport %s is not built", l.Transport)
-	}
-	ln := &listener{advertise: l.Advertise}
-	if l.Conn != nil {
-		c := newConn(t, l.Conn)
-		ln.local, ln.ends = c.local, []endpoint{c}
-	} else {
-		var err error
-		if ln.local, ln.ends, err = openUDP(t, l.Bind, o); err != nil {
+	ln := &listener{protocol: l.Transport, advertise: l.Advertise}
+	var err error
+	switch l.Transport {
+	case location.UDP:
+		if l.Conn != nil {
+			c := newConn(t, l.Conn)
+			ln.local, ln.ends = c.local, []endpoint{c}
+		} else if ln.local, ln.ends, err = openUDP(t, l.Bind, o); err != nil {
 			return err
 		}
+		t.listeners = append(t.listeners, ln)
+	case location.TCP, location.TLS:
+		if ln.door, err = openDoor(t, l); err != nil {
+			return err
+		}
+		ln.local = ln.door.local
+	default:
+		return fmt.Errorf("transport %s is not built", l.Transport)
 	}
-	t.listeners = append(t.listeners, ln)
+	t.all = append(t.all, ln)
 	switch {
 	case !ln.advertise.Addr().IsValid() && ln.local.Addr().IsUnspecified():
 		return errors.New("a wildcard address needs an address to advertise")
@@ -162,8 +193,8 @@ func (t *Transport) listen(l Listener, o *Options) error {
 
 // Addrs are the bound addresses of the listeners, in the order of the options.
 func (t *Transport) Addrs() []netip.AddrPort {
-	as := make([]netip.AddrPort, len(t.listeners))
-	for i, ln := range t.listeners {
+	as := make([]netip.AddrPort, len(t.all))
+	for i, ln := range t.all {
 		as[i] = ln.local
 	}
 	return as
@@ -172,8 +203,10 @@ func (t *Transport) Addrs() []netip.AddrPort {
 // Advertise returns what the listener bound to local is called by in Via,
 // Record-Route and Contact; local itself when there is none.
 func (t *Transport) Advertise(local netip.AddrPort) netip.AddrPort {
-	if ln := t.listener(local); ln != nil {
-		return ln.advertise
+	for _, ln := range t.all { // a handful
+		if ln.local == local {
+			return ln.advertise
+		}
 	}
 	return local
 }
@@ -187,11 +220,16 @@ func (t *Transport) listener(local netip.AddrPort) *listener {
 	return nil
 }
 
-// Send sends one message down f. It never waits: a message that the kernel has
-// no room for is dropped ([ErrBusy]). b is not kept.
+// Send sends one message down f. It never waits: a datagram that the kernel has
+// no room for is dropped ([ErrBusy]), a connection whose queue is full is closed.
+// The connection of a flow that is gone is not made again ([ErrGone]). b is not
+// kept.
 func (t *Transport) Send(f location.Flow, b []byte) error {
+	if f.Transport != location.UDP {
+		return t.sendStream(f, b)
+	}
 	ln := t.listener(f.Local)
-	if ln == nil || f.Transport != location.UDP {
+	if ln == nil {
 		t.metrics.unsent.Inc()
 		return ErrNoListener
 	}
@@ -227,6 +265,11 @@ func (t *Transport) Run(ctx context.Context) error {
 			})
 		}
 	}
+	for _, ln := range t.all {
+		if ln.door != nil {
+			wg.Go(func() { ln.door.accept(ctx) })
+		}
+	}
 	<-ctx.Done()
 	t.wake()
 	wg.Wait()
@@ -249,6 +292,9 @@ func (t *Transport) Close() error {
 				errs = append(errs, e.close())
 			}
 		}
+		if t.streams != nil { // New succeeded
+			t.streams.close()
+		}
 	})
 	return errors.Join(errs...)
 }
@@ -259,6 +305,11 @@ func (t *Transport) wake() {
 	for _, ln := range t.listeners {
 		for _, e := range ln.ends {
 			e.wake()
+		}
+	}
+	for _, ln := range t.all {
+		if ln.door != nil {
+			_ = ln.door.ln.Close() // closed is what it shall be
 		}
 	}
 }

@@ -49,6 +49,17 @@ func (m *Message) ParseStream(b []byte) (n int, err error) {
 	return skipped + size, nil
 }
 
+// StreamSize returns how many bytes the message takes that [Message.ParseStream]
+// found incomplete, from its start line on, and 0 when its header is not there
+// yet: before so many have come there is no use in parsing again.
+func (m *Message) StreamSize() int {
+	if !m.headed || m.first[ContentLength] == 0 {
+		return 0
+	}
+	n, _ := m.size()
+	return n
+}
+
 // size returns how long the message is. ok is false when nothing says so, or
 // when what says so is doubtful.
 func (m *Message) size() (n int, ok bool) {
