@@ -69,11 +69,13 @@ type Call struct {
 	Started    time.Time `json:"started"`
 	AnsweredAt time.Time `json:"answered_at,omitzero"`
 	EndedAt    time.Time `json:"ended_at,omitzero"`
-	Status     int       `json:"status,omitempty"`  // final response to the INVITE
-	Outcome    string    `json:"outcome,omitempty"` // answered, busy, no-answer, ...
-	Rule       string    `json:"rule,omitempty"`    // the rule that decided
-	Deadline   time.Time `json:"deadline,omitzero"` // when it stops counting without a sign of life
+	Status     int       `json:"status,omitempty"`   // final response to the INVITE
+	Outcome    string    `json:"outcome,omitempty"`  // answered, busy, no-answer, ...
+	Rule       string    `json:"rule,omitempty"`     // the rule that decided
+	Deadline   time.Time `json:"deadline,omitzero"`  // when it stops counting without a sign of life
+	Anchored   string    `json:"anchored,omitempty"` // the rule why it is anchored, "" it is proxied
 	Story      []Step    `json:"-"`
+	Legs       []Leg     `json:"-"` // of an anchored call, the caller's first
 	// Where the ends were when the call was answered, over UDP: for a request to
 	// one that is no longer registered.
 	CallerAddr netip.AddrPort `json:"-"`

@@ -45,7 +45,7 @@ func appendCall(b []byte, c *feed.Call) []byte {
 		b = appendString(b, s.Setting)
 		b = appendString(b, s.Value)
 	}
-	return b
+	return appendLegs(b, c)
 }
 
 func appendString(b []byte, s string) []byte {
@@ -86,8 +86,9 @@ func (r *reader) addr() netip.AddrPort {
 	return netip.AddrPortFrom(addr, uint16(port[0])<<8|uint16(port[1]))
 }
 
-// decodeCall reads what appendCall wrote. All strings share one copy of b.
-func decodeCall(b []byte) (*feed.Call, error) {
+// decodeCall reads what appendCall wrote, in the form of a segment format up to
+// ours. All strings share one copy of b.
+func decodeCall(b []byte, format byte) (*feed.Call, error) {
 	r := reader{s: string(b)}
 	c := new(feed.Call)
 	for _, p := range [...]*string{
@@ -108,6 +109,9 @@ func decodeCall(b []byte) (*feed.Call, error) {
 		c.Story = append(c.Story, feed.Step{
 			At: r.time(), Rule: r.string(), Number: r.string(), To: r.string(), Setting: r.string(), Value: r.string(),
 		})
+	}
+	if format > 1 {
+		r.legs(c)
 	}
 	if r.bad || r.s != "" {
 		return nil, errShort

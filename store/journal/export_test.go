@@ -11,7 +11,7 @@ import (
 func EncodeCall(c *feed.Call) []byte { return appendCall(nil, c) }
 
 // DecodeCall shows the form of a call to tests.
-func DecodeCall(b []byte) (*feed.Call, error) { return decodeCall(b) }
+func DecodeCall(b []byte) (*feed.Call, error) { return decodeCall(b, segmentFormat) }
 
 // Break makes writes to the file of j fail.
 func Break(j *Journal) error {
@@ -27,3 +27,9 @@ func Break(j *Journal) error {
 
 // Mend does what Run does each second when writes failed.
 func Mend(j *Journal) { j.mend(context.Background()) }
+
+// EncodeCall1 is EncodeCall in the form of format 1, for a call without legs.
+func EncodeCall1(c *feed.Call) []byte { b := appendCall(nil, c); return b[:len(b)-2] }
+
+// DecodeCall1 is DecodeCall in the form of format 1.
+func DecodeCall1(b []byte) (*feed.Call, error) { return decodeCall(b, 1) }

@@ -18,10 +18,10 @@ import (
 
 // The form of a segment file: a header of magic and format number, then
 // entries of length (4 bytes, of kind and call), CRC-32C (4 bytes, of the
-// same), kind (1 byte), call. Numbers are little endian.
+// same), kind (1 byte), call. Numbers are little endian. Format 1 had no legs.
 const (
 	segmentMagic  = "BHJOURN"
-	segmentFormat = 1
+	segmentFormat = 2
 	headerSize    = len(segmentMagic) + 1
 	frameSize     = 8
 	segmentSuffix = ".calls"
@@ -125,7 +125,7 @@ func decode(b []byte, yield func(k kind, c *feed.Call)) (good int, err error) {
 		if crc32.Checksum(body, castagnoli()) != binary.LittleEndian.Uint32(rest[4:]) {
 			return good, nil
 		}
-		c, err := decodeCall(body[1:])
+		c, err := decodeCall(body[1:], b[headerSize-1])
 		if err != nil {
 			return good, nil //nolint:nilerr // damaged: the entries before it count
 		}

@@ -19,7 +19,16 @@ func full(t *testing.T) *feed.Call {
 	t.Helper()
 	c := new(feed.Call)
 	at := time.Date(2026, 11, 3, 10, 0, 0, 123456000, time.UTC)
-	v := reflect.ValueOf(c).Elem()
+	fill(t, reflect.ValueOf(c).Elem(), at)
+	c.Story = []feed.Step{{At: at, Rule: "forward.all", Number: "1001", To: "1002", Setting: "s", Value: "v"}, {At: at, Rule: "r"}}
+	c.Legs = make([]feed.Leg, 2)
+	fill(t, reflect.ValueOf(&c.Legs[0]).Elem(), at)
+	return c
+}
+
+// fill sets every field that has a JSON form.
+func fill(t *testing.T, v reflect.Value, at time.Time) {
+	t.Helper()
 	for i := range v.NumField() {
 		if v.Type().Field(i).Tag.Get("json") == "-" {
 			continue
@@ -27,6 +36,8 @@ func full(t *testing.T) *feed.Call {
 		switch p := v.Field(i).Addr().Interface().(type) {
 		case *string:
 			*p = v.Type().Field(i).Name + " \"ä\\\x01\n\u2028"
+		case *bool:
+			*p = true
 		case *int:
 			*p = 486
 		case *time.Time:
@@ -34,11 +45,9 @@ func full(t *testing.T) *feed.Call {
 		case *feed.CallState:
 			*p = feed.Ended
 		default:
-			t.Fatalf("feed.Call.%s has a type that records do not know: %T", v.Type().Field(i).Name, p)
+			t.Fatalf("%s.%s has a type that records do not know: %T", v.Type(), v.Type().Field(i).Name, p)
 		}
 	}
-	c.Story = []feed.Step{{At: at, Rule: "forward.all", Number: "1001", To: "1002", Setting: "s", Value: "v"}, {At: at, Rule: "r"}}
-	return c
 }
 
 func TestJSON(t *testing.T) {

@@ -1,0 +1,52 @@
+package feed
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Leg is one end of a call: whoever made it, and each branch that rang. The
+// legs of an anchored call are dialogs of ours; of a proxied one they are what
+// the call was made of. A Leg that was handed on is never changed.
+type Leg struct {
+	Caller     bool      `json:"caller,omitempty"`   // the end that made the call
+	Number     string    `json:"number,omitempty"`   // the caller's, the one that rang, or the one outside
+	Device     string    `json:"device,omitempty"`   // authorization name
+	Trunk      string    `json:"trunk,omitempty"`    // by which it came or left
+	Remote     string    `json:"remote,omitempty"`   // id of the remote destination that it is (rules snr.*)
+	Identity   string    `json:"identity,omitempty"` // who was shown to it, "" as received, "anonymous" nobody
+	State      CallState `json:"state"`
+	Status     int       `json:"status,omitempty"` // final response
+	Started    time.Time `json:"started,omitzero"`
+	AnsweredAt time.Time `json:"answered_at,omitzero"`
+	EndedAt    time.Time `json:"ended_at,omitzero"`
+
+	// Dialog is what it takes to speak to the end after a restart; nil for a leg
+	// that is over. Nobody shows it.
+	Dialog *Dialog `json:"-"`
+}
+
+// A Dialog is our side of a dialog (RFC 3261 §12), as the journal keeps it.
+type Dialog struct {
+	CallID    string
+	LocalTag  string // ours
+	RemoteTag string // theirs, "" before they answered
+	LocalURI  string // value of the field that names us, without tag: From of our requests
+	RemoteURI string // that of theirs
+	Target    string // URI that our requests go to
+	Routes    []string
+	LocalSeq  uint32 // of our last request
+	RemoteSeq uint32 // of their last request, 0: there was none
+
+	// Vias and Branch belong to an INVITE without a final response: its Via
+	// values, topmost first, when it is theirs, and the id of our transaction when
+	// it is ours.
+	Vias   []string
+	Branch uint64
+
+	Transport     uint8          // as routing/location numbers them
+	Local, Remote netip.AddrPort // of the flow
+
+	Interval  time.Duration // session interval (RFC 4028), 0: none
+	Refresher bool          // we refresh
+}

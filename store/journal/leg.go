@@ -1,0 +1,122 @@
+package journal
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"bellhop/feed"
+)
+
+// maxLegs bounds the legs that are kept of one call, maxRoutes the route set
+// and the Via values of one.
+const (
+	maxLegs   = 64
+	maxRoutes = 32
+)
+
+// appendLegs writes what segmentFormat 2 has more than 1: why the call is
+// anchored, and its legs.
+func appendLegs(b []byte, c *feed.Call) []byte {
+	b = appendString(b, c.Anchored)
+	legs := c.Legs[:min(len(c.Legs), maxLegs)]
+	b = binary.AppendUvarint(b, uint64(len(legs)))
+	for i := range legs {
+		l := &legs[i]
+		flags := byte(0)
+		if l.Caller {
+			flags |= 1
+		}
+		if l.Dialog != nil {
+			flags |= 2
+		}
+		b = append(b, flags, byte(l.State))
+		for _, s := range [...]string{l.Number, l.Device, l.Trunk, l.Remote, l.Identity} {
+			b = appendString(b, s)
+		}
+		b = binary.AppendUvarint(b, uint64(max(l.Status, 0)))
+		for _, t := range [...]time.Time{l.Started, l.AnsweredAt, l.EndedAt} {
+			b = appendTime(b, t)
+		}
+		if l.Dialog != nil {
+			b = appendDialog(b, l.Dialog)
+		}
+	}
+	return b
+}
+
+func appendDialog(b []byte, d *feed.Dialog) []byte {
+	for _, s := range [...]string{d.CallID, d.LocalTag, d.RemoteTag, d.LocalURI, d.RemoteURI, d.Target} {
+		b = appendString(b, s)
+	}
+	for _, list := range [...][]string{d.Routes, d.Vias} {
+		list = list[:min(len(list), maxRoutes)]
+		b = binary.AppendUvarint(b, uint64(len(list)))
+		for _, s := range list {
+			b = appendString(b, s)
+		}
+	}
+	b = binary.AppendUvarint(b, uint64(d.LocalSeq))
+	b = binary.AppendUvarint(b, uint64(d.RemoteSeq))
+	b = binary.AppendUvarint(b, d.Branch)
+	refresher := byte(0)
+	if d.Refresher {
+		refresher = 1
+	}
+	b = append(b, d.Transport, refresher)
+	b = appendAddr(b, d.Local)
+	b = appendAddr(b, d.Remote)
+	return binary.AppendUvarint(b, uint64(max(d.Interval, 0)/time.Second))
+}
+
+// legs reads what appendLegs wrote.
+func (r *reader) legs(c *feed.Call) {
+	c.Anchored = r.string()
+	for range r.count() {
+		var l feed.Leg
+		flags := r.byte()
+		l.Caller = flags&1 != 0
+		l.State = feed.CallState(r.byte())
+		for _, p := range [...]*string{&l.Number, &l.Device, &l.Trunk, &l.Remote, &l.Identity} {
+			*p = r.string()
+		}
+		l.Status = int(r.uvarint() & 0xffff)
+		for _, p := range [...]*time.Time{&l.Started, &l.AnsweredAt, &l.EndedAt} {
+			*p = r.time()
+		}
+		if flags&2 != 0 {
+			l.Dialog = r.dialog()
+		}
+		if r.bad {
+			return
+		}
+		c.Legs = append(c.Legs, l)
+	}
+}
+
+func (r *reader) dialog() *feed.Dialog {
+	d := new(feed.Dialog)
+	for _, p := range [...]*string{&d.CallID, &d.LocalTag, &d.RemoteTag, &d.LocalURI, &d.RemoteURI, &d.Target} {
+		*p = r.string()
+	}
+	for _, p := range [...]*[]string{&d.Routes, &d.Vias} {
+		for range r.count() {
+			*p = append(*p, r.string())
+		}
+	}
+	d.LocalSeq, d.RemoteSeq = uint32(r.uvarint()), uint32(r.uvarint()) //nolint:gosec // cut to what it was
+	d.Branch = r.uvarint()
+	d.Transport = r.byte()
+	d.Refresher = r.byte() == 1
+	d.Local, d.Remote = r.addr(), r.addr()
+	d.Interval = time.Duration(min(r.uvarint(), math.MaxUint32)) * time.Second
+	return d
+}
+
+// byte reads one byte.
+func (r *reader) byte() byte {
+	if s := r.take(1); s != "" {
+		return s[0]
+	}
+	return 0
+}
