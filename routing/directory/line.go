@@ -15,10 +15,11 @@ type Tenant struct {
 	Strangers bool // dial.number is open to strangers
 	Defaults  Defaults
 	Exclusive bool // busy.exclusive
-
-	Trunks []TrunkRoute // the ways out: the longest prefix first, then by priority
-	Inlets []Inlet      // what each trunk may reach
-	Limits Quota        // of all its numbers together
+	Limits    Quota
+	// Trunks are the routes out, the longest prefix first, then the lowest
+	// priority; Carriers are all trunks, by name.
+	Trunks   []TrunkRoute
+	Carriers []Carrier
 }
 
 // CompileTenant compiles the document of a domain.
@@ -50,8 +51,10 @@ type Line struct {
 	RingSet   bool          // RingTime is what the user set
 	Trigger   Pair[int]     // calls at which it is busy
 	Label     string        // name that its calls show; "" for none
-	Main      string        // main number of its site, E.164; "" for none
-	Limits    Quota
+
+	Group      string // the group that answers at this number; "" for none
+	MainNumber string // of the site; "" for none
+	Limits     Quota
 
 	All, Busy, NoAnswer, Unreachable Pair[Follow]
 

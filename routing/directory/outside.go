@@ -1,57 +1,36 @@
 package directory
 
 import (
+	"slices"
 	"strings"
 	"time"
 
 	"bellhop/routing/dial"
 )
 
-// The caller id policies of a trunk: who is shown to the network when a call
-// leaves by it (behaviour.md §3, forward.*).
+// Who is shown to a trunk as the caller of a forwarded call.
 const (
-	CallerIDOriginal   = "original"   // who called first; the default
-	CallerIDForwarding = "forwarding" // the number whose setting sends the call out, else the caller's
-	CallerIDMain       = "main"       // the main number, whoever calls
+	CallerOriginal   = "original"   // who called first; the default
+	CallerForwarding = "forwarding" // the number that forwarded
+	CallerMain       = "main"       // the main number of the site
 )
 
-// A TrunkRoute is a route of a trunk as routing uses it: numbers that begin
-// with a prefix may leave by the trunk (rule dial.trunk).
-type TrunkRoute struct {
-	Name     string // of the trunk
-	Prefix   string // "+49"; "sip:" and the like for SIP addresses; "" matches every number
-	Priority int    // of routes with one prefix the smaller goes first
-	Strip    int    // digits taken off the number, "+" not counted
-	Prepend  string
-	CallerID string // a policy; "" is CallerIDOriginal
-	MaxCalls int    // calls at once over the trunk, 0 for no limit
-	MaxCPS   int    // new calls a second, 0 for no limit
+// A Carrier is a trunk as routing uses it.
+type Carrier struct {
+	Name     string
+	CallerID string // original, forwarding, main
+	MatchIn  []string
+	MaxCalls int // 0: no limit
+	MaxCPS   int // 0: no limit
 }
 
-// Matches reports whether the route leads to an E.164 number or a SIP address.
-func (r *TrunkRoute) Matches(to string) bool {
-	if r.Prefix == "" {
-		return strings.HasPrefix(to, "+")
-	}
-	return strings.HasPrefix(to, r.Prefix)
-}
-
-// An Inlet is what a trunk may reach in its domain.
-type Inlet struct {
-	Name     string   // of the trunk
-	MatchIn  []string // extensions, public numbers and user names, "*" at the end for a prefix; none: all
-	MaxCalls int      // calls at once over the trunk, 0 for no limit
-}
-
-// Admits reports whether one of the names of a destination is inside match_in.
-func (i *Inlet) Admits(names ...string) bool {
-	if len(i.MatchIn) == 0 {
-		return true
-	}
-	for _, m := range i.MatchIn {
-		prefix, open := strings.CutSuffix(m, "*")
+// Reaches reports whether the trunk may reach a destination under any of the
+// names it has: extension, E.164 number, user. Empty names reach nothing.
+func (c *Carrier) Reaches(names ...string) bool {
+	for _, p := range c.MatchIn {
+		prefix, open := strings.CutSuffix(p, "*")
 		for _, n := range names {
-			if n != "" && (n == m || open && strings.HasPrefix(n, prefix)) {
+			if n != "" && (n == p || open && strings.HasPrefix(n, prefix)) {
 				return true
 			}
 		}
@@ -59,63 +38,87 @@ func (i *Inlet) Admits(names ...string) bool {
 	return false
 }
 
-// A Quota bounds the external calls of a number or of a domain (rules limit.*),
-// with the defaults in place. 0 is no limit.
+// A TrunkRoute is a route as routing dials by it.
+type TrunkRoute struct {
+	Name     string // of the trunk
+	Prefix   string // "+49"; "" matches everything
+	Priority int
+	Strip    int
+	Prepend  string
+	CallerID string // original, forwarding, main
+	MaxCalls int    // of the trunk; 0: no limit
+	MaxCPS   int    // of the trunk; 0: no limit
+}
+
+// Carrier returns a trunk of the domain by its name, or nil.
+func (t *Tenant) Carrier(name string) *Carrier {
+	for i := range t.Carriers {
+		if t.Carriers[i].Name == name {
+			return &t.Carriers[i]
+		}
+	}
+	return nil
+}
+
+// A Quota is limits compiled, with the defaults in place. Zero is no limit.
 type Quota struct {
-	Calls         int           // at once
-	Attempts      int           // outgoing ones, in a minute
+	Calls         int           // external calls at the same time
+	Attempts      int           // external calls begun within a minute
 	International time.Duration // talked in a day
 	Premium       time.Duration // talked in a day
 }
 
-// A Remote is a remote destination of a user as one of the user's numbers rings
-// it (rules snr.*): the number belongs to it, and it is switched on.
+// A Remote is a compiled remote destination of a line. Lines have only those
+// that ring with them.
 type Remote struct {
 	ID        string
-	Label     string
-	Setting   string // path of the setting: "users/ana/remote-destinations/mobile"
+	Setting   string // "users/ana/remote-destinations/mobile"
 	Target    Target
-	Delay     time.Duration // the desk rings alone first
-	StopAfter time.Duration // it rings no longer than this; counted from when it begins to ring
-	TooSoon   time.Duration // an answer within this is taken for voicemail; 0: off
+	Label     string
+	Delay     time.Duration // counted from the number's first INVITE
+	StopAfter time.Duration // counted from the number's first INVITE
+	TooSoon   time.Duration // 0: off
 	Screening bool
-	NoForward bool // a number of ours rings without its own forwarding
-
-	Schedule []Window       // none: always
-	Zone     *time.Location // of Schedule; nil is UTC
-	Allow    []dial.Number  // callers it rings for; none: all
-	Block    []dial.Number  // callers it never rings for
+	NoForward bool
+	Schedule  []Span        // none: always
+	Allow     []dial.Number // none: all
+	Block     []dial.Number
+	Zone      *time.Location // of Schedule; nil when there is none
 }
 
-// A Window is a part of the week: from and to are times of day; a window whose
-// To is not after its From ends on the next day.
-type Window struct {
-	Days     uint8 // a bit for each day it begins on, 1<<time.Sunday and so on
-	From, To time.Duration
-}
-
-// Open reports whether the destination may ring at a time.
-func (r *Remote) Open(now time.Time) bool {
+// Rings reports whether the schedule lets the destination ring at a time.
+func (r *Remote) Rings(now time.Time) bool {
 	if len(r.Schedule) == 0 {
 		return true
 	}
-	if r.Zone == nil {
-		now = now.UTC()
-	} else {
-		now = now.In(r.Zone)
+	return slices.ContainsFunc(r.Schedule, func(s Span) bool { return s.Contains(now.In(r.Zone)) })
+}
+
+// Admits reports whether a caller may ring the destination. A caller without a
+// number is none of those that are listed.
+func (r *Remote) Admits(caller dial.Number) bool {
+	is := func(n dial.Number) bool {
+		return n.Ext != "" && n.Ext == caller.Ext || n.E164 != "" && n.E164 == caller.E164
 	}
-	h, m, s := now.Clock()
-	at := time.Duration(h)*time.Hour + time.Duration(m)*time.Minute + time.Duration(s)*time.Second
-	today := uint8(1) << now.Weekday()
-	yesterday := uint8(1) << ((now.Weekday() + 6) % 7)
-	for _, w := range r.Schedule {
-		overnight := w.To <= w.From
-		switch {
-		case w.Days&today != 0 && at >= w.From && (at < w.To || overnight):
-			return true
-		case overnight && w.Days&yesterday != 0 && at < w.To:
-			return true
-		}
+	if slices.ContainsFunc(r.Block, is) {
+		return false
 	}
-	return false
+	return len(r.Allow) == 0 || slices.ContainsFunc(r.Allow, is)
+}
+
+// A Span is a part of every week.
+type Span struct {
+	Days     uint8         // bit n: it begins on time.Weekday(n)
+	From, To time.Duration // since midnight by the clock on the wall; To may be past 24 h
+}
+
+// Contains reports whether the clock on the wall that t shows is in the span.
+func (s Span) Contains(t time.Time) bool {
+	at := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute + time.Duration(t.Second())*time.Second
+	day := t.Weekday()
+	if s.Days>>day&1 == 1 && at >= s.From && at < s.To {
+		return true
+	}
+	before := (day + 6) % 7 // it began yesterday
+	return s.Days>>before&1 == 1 && at+24*time.Hour < s.To
 }
