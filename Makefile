@@ -43,8 +43,9 @@ race: ## unit tests under the race detector
 e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, baresip)
 	BELLHOP_BIN=$(CURDIR)/bin/bellhop go test -tags e2e -count 1 ./cmd/...
 
-crash: ## kill -9 the stores KILLS times and look for what was acknowledged
+crash: build ## kill -9 stores and daemon KILLS times each and look for what was acknowledged
 	BELLHOP_TEST_CRASH_KILLS=$(KILLS) go test -count 1 -timeout 30m -v -run '^TestCrash$$' ./store/sqlstore
+	BELLHOP_BIN=$(CURDIR)/bin/bellhop BELLHOP_TEST_CRASH_KILLS=$(KILLS) go test -tags e2e -count 1 -timeout 60m -v -run '^TestE2EKillRegister$$' ./cmd/bellhop
 
 fuzz: ## every fuzz target for FUZZTIME (of PKGS)
 	@go list $(PKGS) | while read -r p; do \

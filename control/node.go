@@ -1,7 +1,6 @@
 package control
 
 import (
-	"context"
 	"crypto/subtle"
 	"log/slog"
 	"net/http"
@@ -48,22 +47,24 @@ func (s *Server) reload(q *request) (reply, error) {
 	return reply{body: report}, nil
 }
 
-func (s *Server) drain(q *request) (reply, error) { return s.setDrain(q, "draining", Node.Drain) }
+func (s *Server) drain(q *request) (reply, error) { return s.setDrain(q, true) }
 
-func (s *Server) undrain(q *request) (reply, error) {
-	return s.setDrain(q, "not draining any more", Node.Undrain)
-}
+func (s *Server) undrain(q *request) (reply, error) { return s.setDrain(q, false) }
 
 // setDrain drains or not, and answers with how the node is then. Asking twice is
 // no fault.
-func (s *Server) setDrain(q *request, words string, set func(Node, context.Context) error) (reply, error) {
+func (s *Server) setDrain(q *request, on bool) (reply, error) {
 	if s.opts.Node == nil {
 		return reply{}, absent("calls to drain")
 	}
-	if err := set(s.opts.Node, q.ctx()); err != nil {
+	set := s.opts.Node.Undrain
+	if on {
+		set = s.opts.Node.Drain
+	}
+	if err := set(q.ctx()); err != nil {
 		return reply{}, problem(http.StatusConflict, "node.stopping", "the node stops; nothing else can be asked of it")
 	}
-	s.log.LogAttrs(q.ctx(), slog.LevelInfo, words, slog.String("by", q.who.name()))
+	s.log.LogAttrs(q.ctx(), slog.LevelInfo, "drain changed", slog.String("by", q.who.name()), slog.Bool("draining", on))
 	return reply{body: s.opts.Node.Status()}, nil
 }
 

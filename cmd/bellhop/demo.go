@@ -18,17 +18,18 @@ import (
 )
 
 type demoCmd struct {
-	Dir      string         `default:".demo" placeholder:"DIR" help:"Folder of its state (${default}); kept over restarts."`
-	SIP      netip.AddrPort `name:"sip" placeholder:"ADDR" help:"SIP over UDP (127.0.0.1:5060)."`
-	SIPS     netip.AddrPort `name:"sips" placeholder:"ADDR" help:"SIP over TLS (not built yet)."`
-	HTTPS    netip.AddrPort `name:"https" placeholder:"ADDR" help:"Control API (127.0.0.1:8443)."`
-	Metrics  netip.AddrPort `placeholder:"ADDR" help:"Health and metrics on a listener of their own."`
-	Redis    string         `placeholder:"URL" help:"Shared copies in Redis (not built yet)."`
-	Password string         `placeholder:"PW" help:"Password of every device and of every user's sign-in, instead of generated ones."`
-	Trunk    string         `placeholder:"HOST:PORT" help:"Trunk for numbers that begin with + (not built yet)."`
-	Digest   []string       `placeholder:"ALG" enum:"SHA-256,MD5,sha-256,md5" help:"Algorithms that phones are offered, the preferred one first (SHA-256,MD5); MD5 alone for tools that know no other."`
-	Users    int            `placeholder:"N" help:"So many people more, with the numbers from 10001 and a desk phone each, who cannot sign in: for load tests."`
-	Expose   bool           `help:"Listen beyond loopback: generates secrets, ignores --password and --trunk."`
+	Dir      string           `default:".demo" placeholder:"DIR" help:"Folder of its state (${default}); kept over restarts."`
+	SIP      netip.AddrPort   `name:"sip" placeholder:"ADDR" help:"SIP over UDP (127.0.0.1:5060)."`
+	MoreSIP  []netip.AddrPort `name:"more-sip" placeholder:"ADDR" help:"Another address for SIP over UDP, such as [::1]:5060; may be given again."`
+	SIPS     netip.AddrPort   `name:"sips" placeholder:"ADDR" help:"SIP over TLS (not built yet)."`
+	HTTPS    netip.AddrPort   `name:"https" placeholder:"ADDR" help:"Control API (127.0.0.1:8443)."`
+	Metrics  netip.AddrPort   `placeholder:"ADDR" help:"Health and metrics on a listener of their own."`
+	Redis    string           `placeholder:"URL" help:"Shared copies in Redis (not built yet)."`
+	Password string           `placeholder:"PW" help:"Password of every device and of every user's sign-in, instead of generated ones."`
+	Trunk    string           `placeholder:"HOST:PORT" help:"Trunk for numbers that begin with + (not built yet)."`
+	Digest   []string         `placeholder:"ALG" enum:"SHA-256,MD5,sha-256,md5" help:"Algorithms that phones are offered, the preferred one first (SHA-256,MD5); MD5 alone for tools that know no other."`
+	Users    int              `placeholder:"N" help:"So many people more, with the numbers from 10001 and a desk phone each, who cannot sign in: for load tests."`
+	Expose   bool             `help:"Listen beyond loopback: generates secrets, ignores --password and --trunk."`
 }
 
 // Help is printed by demo --help.
@@ -135,10 +136,15 @@ func (c *demoCmd) addresses() error {
 	if !c.HTTPS.IsValid() {
 		c.HTTPS = netip.AddrPortFrom(any4, 8443)
 	}
-	for _, l := range []struct {
+	type listener struct {
 		flag string
 		at   netip.AddrPort
-	}{{"--sip", c.SIP}, {"--https", c.HTTPS}, {"--metrics", c.Metrics}} {
+	}
+	ls := []listener{{"--sip", c.SIP}, {"--https", c.HTTPS}, {"--metrics", c.Metrics}}
+	for _, at := range c.MoreSIP {
+		ls = append(ls, listener{"--more-sip", at})
+	}
+	for _, l := range ls {
 		if l.at.IsValid() && !l.at.Addr().IsLoopback() && !c.Expose {
 			return fmt.Errorf("%s %s is beyond loopback: a demo needs --expose for that", l.flag, l.at)
 		}
@@ -170,10 +176,12 @@ func (c *demoCmd) advertised(ap netip.AddrPort) netip.AddrPort {
 // config is the configuration of the daemon that the demo is.
 func (c *demoCmd) config(cert, key string) (*config.Config, error) {
 	conf := config.Default()
-	l := config.DefaultListener()
-	l.Bind, l.Advertise = c.SIP, c.advertised(c.SIP)
 	conf.Node.Name = "demo"
-	conf.SIP.Listeners = []config.Listener{l}
+	for _, at := range append([]netip.AddrPort{c.SIP}, c.MoreSIP...) {
+		l := config.DefaultListener()
+		l.Bind, l.Advertise = at, c.advertised(at)
+		conf.SIP.Listeners = append(conf.SIP.Listeners, l)
+	}
 	if len(c.Digest) > 0 {
 		conf.SIP.Digest = nil
 		for _, alg := range c.Digest {

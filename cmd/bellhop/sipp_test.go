@@ -225,13 +225,14 @@ func (h *house) contacts(t *testing.T, number string) []string {
 type phone struct {
 	house          *house
 	number, device string
+	server, ip     string // where it registers, and from
 	port           string
 }
 
 // phone returns a device that is not registered.
 func (h *house) phone(t *testing.T, number, device string) *phone {
 	t.Helper()
-	return &phone{h, number, device, freePort(t)}
+	return &phone{h, number, device, h.info.SIP, "127.0.0.1", freePort(t)}
 }
 
 // freePort is a UDP port of loopback that nobody has.
@@ -275,9 +276,12 @@ func (p *phone) start(t *testing.T, scenario string, args ...any) *flow {
 		t.Fatal(err)
 	}
 	line := []string{
-		p.house.info.SIP, "-sf", "scenario.xml", "-i", "127.0.0.1", "-p", p.port, "-nostdin", "-m", "1",
+		p.server, "-sf", "scenario.xml", "-i", p.ip, "-p", p.port, "-nostdin", "-m", "1",
 		"-au", p.device, "-ap", devicePassword, "-key", "from", p.number, "-timeout", "60s", "-timeout_error",
 		"-trace_msg", "-message_file", "messages", "-trace_err", "-error_file", "errors",
+	}
+	if strings.Contains(p.ip, ":") {
+		line = append(line, "-auth_uri", demoDomain) // SIPp would write sip:::1:5060
 	}
 	for _, a := range args {
 		if status, ok := a.(final); ok {
@@ -320,9 +324,12 @@ func (p *phone) bound(t *testing.T, f *flow) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mark := fmt.Sprintf(": 0100007F:%04X ", port)
+	mark, names := fmt.Sprintf(": 0100007F:%04X ", port), "/proc/net/udp"
+	if strings.Contains(p.ip, ":") {
+		mark, names = fmt.Sprintf(":%04X ", port), "/proc/net/udp6"
+	}
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); <-time.After(5 * time.Millisecond) {
-		table, err := os.ReadFile("/proc/net/udp")
+		table, err := os.ReadFile(names)
 		if err != nil {
 			t.Fatal(err)
 		}

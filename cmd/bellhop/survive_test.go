@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -159,11 +160,18 @@ func TestE2EKillCall(t *testing.T) {
 
 // TestE2EKillRegister kills the daemon right after the 200 to a REGISTER, while
 // others are on their way: every binding that was acknowledged is there after
-// the restart. 50 kills with up to 20 fresh bindings each; the store's own test
-// kills itself more often.
+// the restart. 50 kills with up to 20 fresh bindings each; make crash asks for
+// 1,000.
 func TestE2EKillRegister(t *testing.T) {
 	t.Parallel()
-	const kills, devices = 50, 20
+	const devices = 20
+	kills := 50
+	if s := os.Getenv("BELLHOP_TEST_CRASH_KILLS"); s != "" {
+		var err error
+		if kills, err = strconv.Atoi(s); err != nil {
+			t.Fatal(err)
+		}
+	}
 	h := newHouse(t, "--users", fmt.Sprint(devices))
 	acknowledged := 0
 	for round := range kills {
