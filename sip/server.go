@@ -299,6 +299,8 @@ func (s *Server) step(ln *lane.Lane, ev lane.Event) {
 		}
 	case lane.Continue:
 		ev()
+	case transaction.Task:
+		ev(set)
 	default:
 		panic(fmt.Sprintf("sip: unknown event %T", ev))
 	}

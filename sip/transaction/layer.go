@@ -128,6 +128,10 @@ type Set struct {
 	clients []*Client
 }
 
+// A Task is an event of a lane: what begins transactions of our own in it, such
+// as a REGISTER with a carrier. It runs as a step.
+type Task func(s *Set)
+
 // NewSet returns the empty set of l's lane.
 func (ly *Layer) NewSet(l *lane.Lane) *Set { return &Set{layer: ly, lane: l} }
 
