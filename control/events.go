@@ -295,7 +295,7 @@ func (sc *scope) setting(q *request, ev feed.SettingChanged) (any, error) {
 	if kind == directory.KindDomain {
 		domain = ev.Name
 	}
-	if kind == directory.KindCredential || kind == directory.KindSignIn || !sc.domain(domain) {
+	if kind == directory.KindCredential || kind == directory.KindTrunkKey || kind == directory.KindSignIn || !sc.domain(domain) {
 		return nil, nil
 	}
 	if sc.who.role == directory.RoleUser {
@@ -311,7 +311,10 @@ func (sc *scope) setting(q *request, ev feed.SettingChanged) (any, error) {
 // device may also make it so or end that.
 func (sc *scope) owns(q *request, kind directory.Kind, name string) (bool, error) {
 	switch kind {
-	case directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo:
+	case directory.KindRemote:
+		user, _ := directory.SplitRemote(name)
+		return user == sc.who.user, nil
+	case directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe:
 		return name == sc.who.user, nil
 	case directory.KindForwarding:
 		return slices.Contains(sc.numbers, name), nil
@@ -322,7 +325,7 @@ func (sc *scope) owns(q *request, kind directory.Kind, name string) (bool, error
 		}
 		return had || slices.Contains(sc.numbers, name) || slices.Contains(sc.devices, name), nil
 	case directory.KindDomain, directory.KindSite, directory.KindGroup, directory.KindTrunk, directory.KindClass,
-		directory.KindCredential, directory.KindSignIn:
+		directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn:
 		return false, nil
 	default:
 		return false, nil

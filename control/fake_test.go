@@ -101,7 +101,11 @@ func (s *store) Apply(_ context.Context, a directory.Author, ws []directory.Writ
 		if w.Body != nil {
 			continue
 		}
-		for _, dep := range directory.Dependents(w.Ref) {
+		deps, err := directory.Dependents(view{s}, w.Ref)
+		if err != nil {
+			return nil, err
+		}
+		for _, dep := range deps {
 			if _, ok := s.docs[dep]; ok {
 				ws = append(ws, directory.Write{Ref: dep})
 			}
@@ -119,7 +123,7 @@ func (s *store) Apply(_ context.Context, a directory.Author, ws []directory.Writ
 		} else {
 			s.docs[w.Ref] = d
 		}
-		if w.Kind != directory.KindSignIn && w.Kind != directory.KindCredential {
+		if w.Kind != directory.KindSignIn && w.Kind != directory.KindCredential && w.Kind != directory.KindTrunkKey {
 			s.past[w.Ref] = append([]directory.Document{d}, s.past[w.Ref]...)
 		}
 		s.stream.Publish(feed.SettingChanged{At: d.At, Domain: w.Domain, Kind: string(w.Kind), Name: w.Name, Version: s.n, Deleted: w.Body == nil, Actor: a.Actor})

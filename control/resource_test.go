@@ -236,16 +236,16 @@ func TestConcurrentWrites(t *testing.T) {
 	}
 
 	// Without a condition all of them are made, one after the other.
-	for i := range 4 {
+	fields := map[string]string{"language": "de", "time_zone": "Europe/Berlin", "name": "Ben", "email": "x@y"}
+	for field, v := range fields {
 		wg.Go(func() {
-			field := []string{"language", "time_zone", "name", "email"}[i]
-			a.want(a.do("ada", "PATCH", test+"/users/ben", `{"`+field+`":"x@y"}`), 200, "")
+			a.want(a.do("ada", "PATCH", test+"/users/ben", `{"`+field+`":"`+v+`"}`), 200, "")
 		})
 	}
 	wg.Wait()
 	m := a.do("ada", "GET", test+"/users/ben", "").json(t)
-	for _, field := range []string{"language", "time_zone", "name", "email"} {
-		if m[field] != "x@y" {
+	for field, v := range fields {
+		if m[field] != v {
 			t.Errorf("%s = %v: a write was lost", field, m[field])
 		}
 	}

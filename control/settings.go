@@ -37,7 +37,11 @@ func docType(kind directory.Kind) reflect.Type {
 		return typeOf[directory.Presence]()
 	case directory.KindPresenceTo:
 		return typeOf[directory.PresenceForwarding]()
-	case directory.KindCredential, directory.KindSignIn: // never shown
+	case directory.KindCallMe:
+		return typeOf[directory.CallMe]()
+	case directory.KindRemote:
+		return typeOf[directory.RemoteDestination]()
+	case directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn: // never shown
 		return nil
 	default:
 		return nil

@@ -215,7 +215,7 @@ func Fill(view directory.View, need Need, w *World) (bool, error) {
 		}
 		w.PutDomain(need.Key, t)
 	case NeedNumber:
-		t, ok, err := directory.LoadTenant(view, need.Domain)
+		t, ok, err := directory.LoadDomain(view, need.Domain)
 		var line *directory.Line
 		if err == nil && ok {
 			line, _, err = directory.LoadLine(view, t, need.Key)

@@ -74,8 +74,16 @@ func (c *checker) write(w Write) error {
 		return c.device(v)
 	case Group:
 		return c.group(v)
-	case Trunk, Class:
+	case Class:
 		return nil
+	case Trunk:
+		return c.trunk(v)
+	case TrunkKey:
+		return c.trunkKey(v)
+	case CallMe:
+		return c.callMe(v)
+	case RemoteDestination:
+		return c.remote(v)
 	case Forwarding:
 		return c.forwarding(v)
 	case DND, SignIn:
@@ -233,9 +241,20 @@ func (c *checker) number(n Number) error {
 func (c *checker) keptByUsers(n Number) error {
 	refs, err := c.v.Find(Key{IndexLine, c.ref.Domain + "/" + c.ref.Name})
 	for _, r := range refs {
-		_, written := c.v.writes[r] // then its own check finds it
-		if r.Kind == KindUser && r.Name != n.User && !written {
-			c.fault("user", RuleInUse, "user "+r.Name+" still lists "+c.ref.Name)
+		if _, written := c.v.writes[r]; written { // then its own check finds it
+			continue
+		}
+		user, id := r.Name, ""
+		switch r.Kind {
+		case KindUser:
+		case KindRemote:
+			user, id = SplitRemote(r.Name)
+			id = " in remote destination " + id
+		default:
+			continue
+		}
+		if user != n.User {
+			c.fault("user", RuleInUse, "user "+user+" still lists "+c.ref.Name+id)
 		}
 	}
 	return err
@@ -292,6 +311,12 @@ func (c *checker) group(g Group) error {
 }
 
 func (c *checker) secret(s Secret) error {
+	if trunk, err := c.digestTrunk(c.ref.Name); err != nil || trunk != "" {
+		if trunk != "" {
+			c.fault("name", RuleTaken, "trunk "+trunk+" signs in as "+c.ref.Name)
+		}
+		return err
+	}
 	return c.refer("device", Ref{c.ref.Domain, KindDevice, s.Device})
 }
 
@@ -300,9 +325,13 @@ func (c *checker) deletion() error {
 	if err != nil {
 		return err
 	}
+	dependents, err := Dependents(c.v, c.ref)
+	if err != nil {
+		return err
+	}
 	var names []string
 	for _, r := range holders {
-		if slices.Contains(Dependents(c.ref), r) { // goes with it
+		if slices.Contains(dependents, r) { // goes with it
 			continue
 		}
 		names = append(names, string(r.Kind)+"/"+r.Name)
@@ -343,8 +372,8 @@ func (c *checker) holders() ([]Ref, error) {
 		return c.v.Find(Key{IndexDevice, name})
 	case KindClass:
 		return c.v.Find(Key{IndexClass, name})
-	case KindGroup, KindTrunk, KindForwarding, KindDND, KindPresence, KindPresenceTo,
-		KindCredential, KindSignIn:
+	case KindGroup, KindTrunk, KindForwarding, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindRemote,
+		KindCredential, KindTrunkKey, KindSignIn:
 		return nil, nil
 	default:
 		return nil, nil
@@ -358,10 +387,13 @@ func validName(r Ref) bool {
 		return r.Domain == "" && isHost(r.Name) && Host(r.Name) == r.Name
 	case KindNumber, KindForwarding:
 		return r.Domain != "" && dial.IsExtension(r.Name)
-	case KindUser, KindDevice, KindDND, KindPresence, KindPresenceTo, KindCredential, KindSignIn:
+	case KindRemote:
+		user, id := SplitRemote(r.Name)
+		return validName(Ref{r.Domain, KindUser, user}) && isWord(id)
+	case KindUser, KindDevice, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindCredential, KindSignIn:
 		// Not a number: those are looked for first (dial.number).
 		return isWord(r.Name) && strings.Trim(r.Name, "0123456789") != "" && (r.Domain != "" || r.Kind == KindUser || r.Kind == KindSignIn)
-	case KindSite, KindGroup, KindTrunk, KindClass:
+	case KindSite, KindGroup, KindTrunk, KindTrunkKey, KindClass:
 		return r.Domain != "" && isWord(r.Name)
 	default:
 		return false

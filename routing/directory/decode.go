@@ -12,7 +12,8 @@ import (
 // Decode reads the body of a document of a kind: strict, with defaults filled
 // in and numbers in their kept form, and with all faults at once. The value is
 // a [Domain], [Site], [User], [Number], [Device], [Group], [Trunk], [Class],
-// [Forwarding], [DND], [Presence], [PresenceForwarding], [Secret] or [SignIn].
+// [Forwarding], [DND], [Presence], [PresenceForwarding], [CallMe],
+// [RemoteDestination], [Secret], [TrunkKey] or [SignIn].
 // Faults that need other documents are found by [Check].
 func Decode(kind Kind, body []byte) (any, []Fault) {
 	d := &decoder{}
@@ -42,6 +43,12 @@ func Decode(kind Kind, body []byte) (any, []Fault) {
 		v = read(d, body, (*decoder).presence)
 	case KindPresenceTo:
 		v = read(d, body, (*decoder).presenceForwarding)
+	case KindCallMe:
+		v = read(d, body, (*decoder).callMe)
+	case KindRemote:
+		v = read(d, body, (*decoder).remote)
+	case KindTrunkKey:
+		v = read(d, body, (*decoder).trunkKey)
 	case KindCredential:
 		v = read(d, body, (*decoder).secret)
 	case KindSignIn:

@@ -41,7 +41,30 @@ func TestDecodeCanonical(t *testing.T) {
 		{"dnd", directory.KindDND, `{"enabled":true,"allow":["+49 89 1234567"]}`, `{"enabled":true,"mode":"voicemail-else-busy","allow":["+49891234567"]}`},
 		{"presence", directory.KindPresence, `{"status":"lunch","until":"2026-12-01T09:00:00+01:00"}`, `{"status":"lunch","until":"2026-12-01T09:00:00+01:00"}`},
 		{"presence forwarding", directory.KindPresenceTo, `{"lunch":{"target":"voicemail"},"sick":{"target":""}}`, `{"lunch":{"target":"voicemail"}}`},
-		{"trunk", directory.KindTrunk, `{"proof":"tls","routes":[{"prefix":"+"}]}`, `{"proof":"tls","routes":[{"prefix":"+"}]}`},
+		{
+			"trunk", directory.KindTrunk, `{"peers":["SBC.Example.net"],"proof":"tls","routes":[{"prefix":"+*"}],"caller_id":"verified","max_calls":"unlimited","max_cps":5}`,
+			`{"peers":["sbc.example.net"],"proof":"tls","match_in":["*"],"routes":[{"prefix":"+"}],"caller_id":"original","caller_id_verified":true,"health":"options","max_calls":"unlimited","max_cps":5}`,
+		},
+		{
+			"trunk by address", directory.KindTrunk, `{"peers":["[2001:DB8::1]:5070;transport=TCP"],"proof":"address","sources":["192.0.2.9/24;transport=udp"," [2001:db8::1]:5060 "],"match_in":[]}`,
+			`{"peers":["[2001:db8::1]:5070;transport=tcp"],"proof":"address","sources":["192.0.2.0/24;transport=udp","[2001:db8::1]:5060"],"match_in":[],"caller_id":"original","health":"options"}`,
+		},
+		{
+			"trunk that we register with", directory.KindTrunk, `{"peers":["carrier.example"],"proof":"register","register":true,"methods":["refer"]}`,
+			`{"peers":["carrier.example"],"proof":"register","register":{},"match_in":["*"],"caller_id":"original","methods":["REFER"],"health":"options"}`,
+		},
+		{"trunk credential", directory.KindTrunkKey, `{"id":"1","username":"4989","sealed":"AQI="}`, `{"id":"1","username":"4989","sealed":"AQI="}`},
+		{"callme", directory.KindCallMe, `{"target":"+49 171 12345"}`, `{"target":"+4917112345"}`},
+		{
+			"remote destination", directory.KindRemote, `{"number":"+49 171 12345"}`,
+			`{"number":"+4917112345","snr":true,"delay":"PT4S","answer_too_soon":"PT1.5S","stop_after":"PT19S","screening":false,"no_forward":true,"move":true}`,
+		},
+		{
+			"remote destination, all set", directory.KindRemote,
+			`{"number":"1009","snr":false,"delay":0,"answer_too_soon":0,"stop_after":60000,"numbers":["1001"],"schedule":[{"days":"Mon-Fri","from":"08:00","to":"18:00"}],"allow":["+49 89 1"],"no_forward":false,"move":false,"mobile":true}`,
+			`{"number":"1009","mobile":true,"snr":false,"delay":"PT0S","answer_too_soon":"PT0S","stop_after":"PT1M","screening":false,"numbers":["1001"],"schedule":[{"days":"mon-fri","from":"08:00","to":"18:00"}],"allow":["+49891"],"no_forward":false,"move":false}`,
+		},
+		{"limits", directory.KindNumber, `{"limits":{"calls":3,"premium_minutes":"unlimited","attempts_per_minute":0}}`, `{"state":"active","limits":{"calls":3,"premium_minutes":"unlimited"}}`},
 		{"group", directory.KindGroup, `{"members":["1001"]}`, `{"members":["1001"],"strategy":"all"}`},
 		{"site", directory.KindSite, `{"main_number":"+49 89 7007"}`, `{"main_number":"+49897007"}`},
 		{"credential", directory.KindCredential, `{"id":"1","device":"d","sealed":"AQI="}`, `{"id":"1","device":"d","sealed":"AQI="}`},

@@ -29,8 +29,11 @@ const (
 	KindDND        Kind = "dnd"        // of a user
 	KindPresence   Kind = "presence"   // of a user
 	KindPresenceTo Kind = "presence-forwarding"
-	KindCredential Kind = "credentials" // of a device; sealed
-	KindSignIn     Kind = "sign-ins"    // of a user: password hash and history; never in history
+	KindCallMe     Kind = "callme"              // of a user
+	KindRemote     Kind = "remote-destinations" // of a user; Name is "user/id" (see [RemoteName])
+	KindCredential Kind = "credentials"         // of a device; sealed
+	KindTrunkKey   Kind = "trunk-credentials"   // of a trunk, whose name it has; sealed
+	KindSignIn     Kind = "sign-ins"            // of a user: password hash and history; never in history
 )
 
 // A Ref names a document. Domain is the canonical domain name; it is "" for

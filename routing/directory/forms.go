@@ -31,7 +31,7 @@ func (d *decoder) domain(o *object) Domain {
 		d.fault("realm", RuleValue, "must not have quotes or backslashes")
 	}
 	p := o.sub("policies")
-	v.Policies = Policies{BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers")}
+	v.Policies = Policies{BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers"), Limits: d.limits(p)}
 	p.done()
 	f := o.sub("defaults")
 	v.Defaults = Defaults{
@@ -40,6 +40,7 @@ func (d *decoder) domain(o *object) Domain {
 		CallWaiting:     f.maybe("call_waiting"),
 		ClassOfService:  f.text("class_of_service"),
 		ForwardingClass: f.text("forwarding_class"),
+		Limits:          d.limits(f),
 	}
 	f.done()
 	o.done()
@@ -71,6 +72,9 @@ func (d *decoder) user(o *object) User {
 	if v.Email != "" && strings.Count(v.Email, "@") != 1 {
 		d.fault("email", RuleValue, "is not an e-mail address")
 	}
+	if _, ok := parseZone(v.TimeZone); !ok {
+		d.fault("time_zone", RuleValue, "must be a time zone like Europe/Berlin")
+	}
 	o.done()
 	return v
 }
@@ -88,6 +92,7 @@ func (d *decoder) number(o *object) Number {
 		RingTime:        o.ringTime("ring_time"),
 		BusyTrigger:     o.count("busy_trigger", 1, 100),
 		CallWaiting:     o.maybe("call_waiting"),
+		Limits:          d.limits(o),
 	}
 	if v.Public != "" && !dial.IsE164(v.Public) {
 		d.fault("public", RuleValue, "must be an E.164 number like +498970079876")
@@ -134,29 +139,6 @@ func (d *decoder) group(o *object) Group {
 		RingTime: o.ringTime("ring_time"),
 		Overflow: d.target(o, "overflow"),
 	}
-}
-
-func (d *decoder) trunk(o *object) Trunk {
-	v := Trunk{
-		Peers:    o.texts("peers"),
-		Proof:    o.choice("proof", "", "tls", "digest", "register", "address"),
-		Register: o.flag("register"),
-		MatchIn:  o.texts("match_in"),
-		CallerID: o.text("caller_id"),
-		MaxCalls: o.count("max_calls", 1, 1_000_000),
-		MaxCPS:   o.count("max_cps", 1, 1_000_000),
-		Routes: each(o, "routes", func(r *object) Route {
-			return Route{
-				Prefix: r.text("prefix"), Priority: r.count("priority", 0, 1000),
-				Strip: r.count("strip", 0, 20), Prepend: r.text("prepend"),
-			}
-		}),
-	}
-	if v.Proof == "" {
-		d.fault("proof", RuleMissing, "must be one of tls, digest, register, address")
-	}
-	o.done()
-	return v
 }
 
 func (d *decoder) class(o *object) Class {
@@ -240,15 +222,7 @@ func (d *decoder) dnd(o *object) DND {
 		Enabled: o.flag("enabled"),
 		Mode:    o.choice("mode", DNDVoicemail, DNDVoicemail, DNDReject, DNDRingerOff),
 		Alert:   o.choice("alert", "", "none", "beep", "flash"),
-		Allow:   o.texts("allow"),
-	}
-	for i, s := range v.Allow {
-		n, ok := dial.Clean(s)
-		if !ok {
-			d.fault("allow["+strconv.Itoa(i)+"]", RuleValue, "is not a number")
-			continue
-		}
-		v.Allow[i] = n
+		Allow:   d.phones(o, "allow"),
 	}
 	o.done()
 	return v

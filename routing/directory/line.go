@@ -22,11 +22,12 @@ type Tenant struct {
 	Carriers []Carrier
 }
 
-// CompileTenant compiles the document of a domain.
+// CompileTenant compiles the document of a domain; [Tenant.WithTrunk] adds its
+// trunks.
 func CompileTenant(name string, d Domain) *Tenant {
 	return &Tenant{
 		Name: name, Realm: d.Realm, Plan: plan(d), Strangers: d.Policies.Strangers,
-		Defaults: d.Defaults, Exclusive: BusyExclusive(d),
+		Defaults: d.Defaults, Exclusive: BusyExclusive(d), Limits: quota(d.Policies.Limits, domainLimits()),
 	}
 }
 
@@ -48,7 +49,7 @@ type Line struct {
 	CallerID  string // "" its own, CallerIDHidden, or a number
 	Voicemail bool
 	RingTime  time.Duration // until forward.no-answer
-	RingSet   bool          // RingTime is what the user set
+	RingSet   bool          // RingTime is the number's own: remote destinations do not make it longer
 	Trigger   Pair[int]     // calls at which it is busy
 	Label     string        // name that its calls show; "" for none
 
@@ -63,8 +64,8 @@ type Line struct {
 	Allow      []dial.Number // who gets through dnd
 	Presence   Presence
 	PresenceTo []StatusFollow
-	CallMe     Follow   // On: the user set one, in force in the office only
-	Remotes    []Remote // that ring with it
+	CallMe     Follow   // On where it has a target; presence may suspend it
+	Remotes    []Remote // single number reach, by id
 
 	Class           dial.Class // of the calls it makes
 	OwnClass        bool       // the number names Class itself: neither its site's nor the default
@@ -139,6 +140,11 @@ type LineDocuments struct {
 	DND        DND
 	Presence   Presence
 	PresenceTo PresenceForwarding
+	CallMe     CallMe
+	Remotes    map[string]RemoteDestination // by id
+	Zone       string                       // of the user
+	Site       Site
+	Group      string
 	Class      dial.Class
 	Forwarded  dial.Class // the forwarding class
 	Devices    []string
@@ -154,6 +160,7 @@ func CompileLine(d LineDocuments) *Line {
 		RingTime: firstOf(time.Duration(n.RingTime), time.Duration(t.Defaults.RingTime), DefaultRingTime),
 		RingSet:  n.RingTime != 0, Label: n.Label, OwnClass: n.ClassOfService != "",
 		Class: d.Class, ForwardingClass: d.Forwarded,
+		Group: d.Group, MainNumber: d.Site.MainNumber, Limits: quota(n.Limits, t.Defaults.Limits, numberLimits()),
 		Devices: d.Devices,
 	}
 	path := "numbers/" + d.Name + "/forwarding/"
@@ -175,6 +182,10 @@ func CompileLine(d LineDocuments) *Line {
 			l.Allow = append(l.Allow, who)
 		}
 	}
+	l.CallMe = Follow{
+		On: d.CallMe.Target != "", Target: parseTarget(t.Plan, d.CallMe.Target), Setting: "users/" + n.User + "/callme",
+	}
+	l.Remotes = remotes(t, d.Name, n.User, d.Zone, d.Remotes)
 	for _, status := range Statuses() {
 		if to := d.PresenceTo[status].Target; to != "" {
 			l.PresenceTo = append(l.PresenceTo, StatusFollow{status, Follow{

@@ -6,8 +6,63 @@ import (
 	"bellhop/routing/dial"
 )
 
-// LoadTenant finds the domain that answers for a host, by its name or an alias.
+// LoadTenant finds the domain that answers for a host, by its name or an alias,
+// with its trunks.
 func LoadTenant(v View, host string) (*Tenant, bool, error) {
+	t, ok, err := LoadDomain(v, host)
+	if err != nil || !ok {
+		return nil, false, err
+	}
+	refs, err := v.Find(Key{IndexTrunk, t.Name})
+	for _, ref := range refs {
+		trunk, ok, err := load[Trunk](v, ref)
+		if err != nil {
+			return nil, false, err
+		}
+		if ok {
+			t = t.WithTrunk(ref.Name, &trunk)
+		}
+	}
+	return t, err == nil, err
+}
+
+// LoadPeerings returns all trunks of the system, by domain and name, as the SIP
+// side uses them.
+func LoadPeerings(v View) ([]Peering, error) {
+	refs, err := v.Find(Key{IndexTrunk, AllTrunks})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(refs, compareRefs)
+	out := make([]Peering, 0, len(refs))
+	for _, ref := range refs {
+		trunk, ok, err := load[Trunk](v, ref)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			continue
+		}
+		d, _, err := load[Domain](v, Ref{Kind: KindDomain, Name: ref.Domain})
+		if err != nil {
+			return nil, err
+		}
+		key, _, err := load[TrunkKey](v, Ref{ref.Domain, KindTrunkKey, ref.Name})
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Peering{
+			Domain: ref.Domain, Name: ref.Name, Realm: d.Realm, Trunk: trunk,
+			Peers: PeersOf(trunk), Sources: SourcesOf(trunk), Names: NamesOf(trunk),
+			Username: key.Username, Sealed: key.Sealed,
+			MaxCalls: trunk.MaxCalls.or(DefaultMaxCalls), MaxCPS: trunk.MaxCPS.or(DefaultMaxCPS),
+		})
+	}
+	return out, nil
+}
+
+// LoadDomain is [LoadTenant] without the trunks: what numbers are compiled with.
+func LoadDomain(v View, host string) (*Tenant, bool, error) {
 	host = Host(host)
 	refs, err := v.Find(Key{IndexHost, host})
 	if err != nil || len(refs) == 0 {
@@ -49,6 +104,14 @@ func LoadLine(v View, t *Tenant, key string) (*Line, bool, error) {
 		if d.PresenceTo, _, err = load[PresenceForwarding](v, ref(KindPresenceTo, u)); err != nil {
 			return nil, false, err
 		}
+		if err = loadReach(v, &d, u); err != nil {
+			return nil, false, err
+		}
+	}
+	if d.Number.Site != "" {
+		if d.Site, _, err = load[Site](v, ref(KindSite, d.Number.Site)); err != nil {
+			return nil, false, err
+		}
 	}
 	dom := Domain{Defaults: t.Defaults}
 	if d.Class, err = serviceClass(v, t.Name, dom, d.Number); err != nil {
@@ -62,12 +125,62 @@ func LoadLine(v View, t *Tenant, key string) (*Line, bool, error) {
 		return nil, false, err
 	}
 	for _, r := range refs {
-		if r.Kind == KindDevice {
+		switch r.Kind {
+		case KindDevice:
 			d.Devices = append(d.Devices, r.Name)
+		case KindGroup:
+			g, _, err := load[Group](v, r)
+			if err != nil {
+				return nil, false, err
+			}
+			if g.Number == name {
+				d.Group = r.Name
+			}
+		default: // users and remote destinations are found by the user
 		}
 	}
 	slices.Sort(d.Devices)
 	return CompileLine(d), true, nil
+}
+
+// loadReach reads the CallMe and the remote destinations of a user.
+func loadReach(v View, d *LineDocuments, user string) (err error) {
+	domain := d.Tenant.Name
+	if d.CallMe, _, err = load[CallMe](v, Ref{domain, KindCallMe, user}); err != nil {
+		return err
+	}
+	refs, err := v.Find(Key{IndexOwner, domain + "/" + user})
+	if err != nil || len(refs) == 0 {
+		return err
+	}
+	d.Remotes = make(map[string]RemoteDestination, len(refs))
+	for _, r := range refs {
+		remote, ok, err := load[RemoteDestination](v, r)
+		if err != nil {
+			return err
+		}
+		if _, id := SplitRemote(r.Name); ok {
+			d.Remotes[id] = remote
+		}
+	}
+	u, _, err := load[User](v, Ref{domain, KindUser, user})
+	d.Zone = u.TimeZone
+	return err
+}
+
+// LoadCaller returns the user whose remote destination a number is
+// (snr.inbound); "" for nobody's, and for one that several users have.
+func LoadCaller(v View, domain, number string) (user string, err error) {
+	refs, err := v.Find(Key{IndexReach, domain + "/" + number})
+	for _, r := range refs {
+		switch u, _ := SplitRemote(r.Name); user {
+		case "", u:
+			user = u
+		default:
+			return "", err
+		}
+	}
+	return user, err
 }
 
 // LoadUser returns the main number of a user; false when there is no such user
@@ -147,7 +260,7 @@ func resolveTarget(v View, domain string, t Target) (string, bool, error) {
 	if t.User == "" {
 		return findNumber(v, domain, t.Number)
 	}
-	tenant, ok, err := LoadTenant(v, t.Host)
+	tenant, ok, err := LoadDomain(v, t.Host)
 	if err != nil || !ok || tenant.Name != domain { // the same extension elsewhere is no loop
 		return "", false, err
 	}
@@ -161,7 +274,7 @@ func resolveTarget(v View, domain string, t Target) (string, bool, error) {
 }
 
 // serviceClass is the class of the calls a number makes: its own, its site's,
-// or the domain's default.
+// the domain's default, or [StandardClass] for one with a public number.
 func serviceClass(v View, domain string, d Domain, n Number) (dial.Class, error) {
 	name := n.ClassOfService
 	if name == "" && n.Site != "" {
@@ -171,7 +284,11 @@ func serviceClass(v View, domain string, d Domain, n Number) (dial.Class, error)
 		}
 		name = s.ClassOfService
 	}
-	return loadClass(v, domain, firstOf(name, d.Defaults.ClassOfService))
+	class, err := loadClass(v, domain, firstOf(name, d.Defaults.ClassOfService))
+	if class == nil && n.Public != "" && err == nil {
+		class = StandardClass()
+	}
+	return class, err
 }
 
 // forwardingClass is the class of the targets that settings of a number name:

@@ -14,6 +14,13 @@ func (r Ref) Path() string {
 		return "users/" + r.Name + "/presence"
 	case KindPresenceTo:
 		return "users/" + r.Name + "/presence/forwarding"
+	case KindCallMe:
+		return "users/" + r.Name + "/callme"
+	case KindRemote:
+		user, id := SplitRemote(r.Name)
+		return "users/" + user + "/remote-destinations/" + id
+	case KindTrunkKey:
+		return "trunks/" + r.Name + "/credentials"
 	case KindSignIn:
 		return "users/" + r.Name + "/password"
 	case KindCredential:
@@ -37,7 +44,11 @@ func ParsePath(domain, path string) (Ref, bool) {
 	if sub {
 		kinds := map[string]Kind{
 			"numbers/forwarding": KindForwarding, "users/dnd": KindDND,
-			"users/presence": KindPresence, "users/presence/forwarding": KindPresenceTo,
+			"users/presence": KindPresence, "users/presence/forwarding": KindPresenceTo, "users/callme": KindCallMe,
+		}
+		if id, remote := strings.CutPrefix(of, "remote-destinations/"); remote && kind == "users" && id != "" {
+			r.Kind, r.Name = KindRemote, RemoteName(name, id)
+			return r, !strings.Contains(id, "/")
 		}
 		if r.Kind, ok = kinds[kind+"/"+of]; !ok {
 			return Ref{}, false
@@ -50,7 +61,7 @@ func ParsePath(domain, path string) (Ref, bool) {
 	case KindDomain:
 		r.Domain = ""
 		return r, name == domain
-	case KindForwarding, KindDND, KindPresence, KindPresenceTo, KindCredential, KindSignIn:
+	case KindForwarding, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindRemote, KindCredential, KindTrunkKey, KindSignIn:
 		return Ref{}, false
 	default:
 		return Ref{}, false

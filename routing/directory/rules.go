@@ -16,4 +16,7 @@ const (
 	RuleExclusive   = "busy.exclusive"
 	RuleTargetClass = "target.class"
 	RuleRingTime    = "ring.time"
+	RuleCallMe      = "callme.unusable"
+	RuleSource      = "trunk.source"    // an address that proves nothing: too many have it, or another trunk does
+	RuleRemotes     = "remote.too-many" // more than MaxRemotes
 )

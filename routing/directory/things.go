@@ -18,6 +18,8 @@ type Domain struct {
 type Policies struct {
 	BusyExclusive *bool `json:"busy_exclusive,omitempty"` // forward.busy and call waiting exclude each other; default true
 	Strangers     bool  `json:"strangers,omitempty"`      // dial.number is open to strangers
+	// Limits hold for all calls of the domain together (limit.*).
+	Limits Limits `json:"limits,omitzero"`
 }
 
 // Defaults are settings of numbers that have none of their own.
@@ -27,13 +29,14 @@ type Defaults struct {
 	CallWaiting     *bool    `json:"call_waiting,omitempty"`
 	ClassOfService  string   `json:"class_of_service,omitempty"`
 	ForwardingClass string   `json:"forwarding_class,omitempty"`
+	Limits          Limits   `json:"limits,omitzero"` // of each number
 }
 
 // A Site is a place in a domain.
 type Site struct {
 	Name              string `json:"name,omitempty"`
 	ClassOfService    string `json:"class_of_service,omitempty"`
-	MainNumber        string `json:"main_number,omitempty"`
+	MainNumber        string `json:"main_number,omitempty"` // what a trunk with the caller id policy "main" shows
 	EmergencyLocation string `json:"emergency_location,omitempty"`
 	EmergencyCallback string `json:"emergency_callback,omitempty"`
 }
@@ -71,6 +74,7 @@ type Number struct {
 	RingTime        Duration `json:"ring_time,omitempty"`    // 5 s to 120 s; 0: the default
 	BusyTrigger     int      `json:"busy_trigger,omitempty"` // calls at which it is busy with call waiting on; 0: the default
 	CallWaiting     *bool    `json:"call_waiting,omitempty"`
+	Limits          Limits   `json:"limits,omitzero"`
 }
 
 // CallerIDHidden is the caller id of a number that shows none.
@@ -116,26 +120,6 @@ type Group struct {
 	Overflow string   `json:"overflow,omitempty"`
 }
 
-// A Trunk is a SIP peer towards other networks; calls over it are not routed yet.
-type Trunk struct {
-	Peers    []string `json:"peers,omitempty"`
-	Proof    string   `json:"proof"` // tls, digest, register, address
-	Register bool     `json:"register,omitempty"`
-	MatchIn  []string `json:"match_in,omitempty"`
-	Routes   []Route  `json:"routes,omitempty"`
-	CallerID string   `json:"caller_id,omitempty"`
-	MaxCalls int      `json:"max_calls,omitempty"`
-	MaxCPS   int      `json:"max_cps,omitempty"`
-}
-
-// A Route sends numbers with a prefix to a trunk.
-type Route struct {
-	Prefix   string `json:"prefix"`
-	Priority int    `json:"priority,omitempty"`
-	Strip    int    `json:"strip,omitempty"`
-	Prepend  string `json:"prepend,omitempty"`
-}
-
 // A Class is a class of service: the first rule that matches decides.
 type Class struct {
 	Rules []ClassRule `json:"rules"`
@@ -146,6 +130,17 @@ type Class struct {
 type ClassRule struct {
 	Allow string `json:"allow,omitempty"`
 	Deny  string `json:"deny,omitempty"`
+}
+
+// StandardClass is the class of the calls of a number with a public number that
+// has no class, nor has its site or domain: international and premium numbers
+// are denied (limit.*). A number without a public number that has none reaches
+// internal destinations only (behaviour.md §2).
+func StandardClass() dial.Class {
+	return dial.Class{
+		{Allow: true, Kind: dial.Internal}, {Allow: true, Kind: dial.Local},
+		{Allow: true, Kind: dial.National}, {Allow: true, Kind: dial.Mobile},
+	}
 }
 
 // Compile returns c as routing uses it. A class without rules allows nothing,

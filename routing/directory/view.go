@@ -18,7 +18,15 @@ const (
 	IndexClass  Index = "class"  // domains, sites and numbers by "domain/class"
 	IndexSite   Index = "site"   // numbers by "domain/site"
 	IndexDevice Index = "device" // credentials and users by "domain/device"
+	IndexOwner  Index = "owner"  // remote destinations by "domain/user"; they go with the user
+	IndexReach  Index = "reach"  // remote destinations by "domain/number", as it is kept
+	// IndexUsername finds the credentials of trunks by "domain/username".
+	IndexUsername Index = "username"
+	IndexTrunk    Index = "trunk" // trunks by "domain", and all of the system by "*"
 )
+
+// AllTrunks is the value of [IndexTrunk] under which every trunk is found.
+const AllTrunks = "*"
 
 // A Key is an entry of an index.
 type Key struct {
@@ -71,6 +79,18 @@ func Keys(ref Ref, body []byte) []Key {
 		for _, n := range append(slices.Clone(v.Members), v.Number) {
 			add(in(IndexLine, n), n)
 		}
+	case RemoteDestination:
+		user, _ := SplitRemote(ref.Name)
+		add(in(IndexOwner, user), user)
+		add(in(IndexReach, v.Number), v.Number)
+		for _, n := range v.Numbers {
+			add(in(IndexLine, n), n)
+		}
+	case Trunk:
+		add(Key{IndexTrunk, ref.Domain}, ref.Domain)
+		add(Key{IndexTrunk, AllTrunks}, AllTrunks)
+	case TrunkKey:
+		add(in(IndexUsername, v.Username), v.Username)
 	case Secret:
 		add(in(IndexDevice, v.Device), v.Device)
 	}
@@ -87,9 +107,9 @@ type View interface {
 	List(domain string, kind Kind) iter.Seq2[Ref, error]
 }
 
-// Dependents returns the documents that go when ref is deleted. A store adds
-// their deletion (of those that exist) to the same transaction.
-func Dependents(ref Ref) []Ref {
+// Dependents returns the documents that may go when ref is deleted. A store
+// deletes those that exist in the same transaction.
+func Dependents(v View, ref Ref) ([]Ref, error) {
 	of := func(kinds ...Kind) []Ref {
 		out := make([]Ref, 0, len(kinds))
 		for _, k := range kinds {
@@ -97,19 +117,33 @@ func Dependents(ref Ref) []Ref {
 		}
 		return out
 	}
+	name := ref.Domain + "/" + ref.Name
 	switch ref.Kind {
 	case KindNumber:
-		return of(KindForwarding)
+		return of(KindForwarding), nil
 	case KindUser:
-		return of(KindDND, KindPresence, KindPresenceTo, KindSignIn)
-	case KindDevice:
-		return of(KindCredential)
-	case KindDomain, KindSite, KindGroup, KindTrunk, KindClass, KindForwarding, KindDND,
-		KindPresence, KindPresenceTo, KindCredential, KindSignIn:
-		return nil
+		return found(v, of(KindDND, KindPresence, KindPresenceTo, KindCallMe, KindSignIn), Key{IndexOwner, name}, KindRemote)
+	case KindDevice: // credentials under other usernames too
+		return found(v, of(KindCredential), Key{IndexDevice, name}, KindCredential)
+	case KindTrunk:
+		return of(KindTrunkKey), nil
+	case KindDomain, KindSite, KindGroup, KindClass, KindForwarding, KindDND, KindPresence, KindPresenceTo,
+		KindCallMe, KindRemote, KindCredential, KindTrunkKey, KindSignIn:
+		return nil, nil
 	default:
-		return nil
+		return nil, nil
 	}
+}
+
+// found adds the documents of a kind under a key to refs.
+func found(v View, refs []Ref, key Key, kind Kind) ([]Ref, error) {
+	more, err := v.Find(key)
+	for _, r := range more {
+		if r.Kind == kind && !slices.Contains(refs, r) {
+			refs = append(refs, r)
+		}
+	}
+	return refs, err
 }
 
 // load reads a document into its type; false when there is none. A stored

@@ -126,6 +126,7 @@ type Cache struct {
 	metrics  *metrics
 	seed     maphash.Seed
 	hosts    atomic.Pointer[map[string]*directory.Tenant] // by host; never written to
+	trunks   chan struct{}                                // holds one; see TrunksChanged
 	gen      atomic.Uint64                                // raised by every invalidation, before it begins
 	shards   [shards]shard
 
@@ -142,7 +143,7 @@ func New(ctx context.Context, o Options) (*Cache, error) {
 	}
 	c := &Cache{
 		source: o.Source, bindings: o.Bindings, calls: o.Calls, each: max(o.Size/shards, 1), log: o.Logger,
-		seed: maphash.MakeSeed(), versions: make(map[string]directory.Version),
+		seed: maphash.MakeSeed(), versions: make(map[string]directory.Version), trunks: make(chan struct{}, 1),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -310,7 +311,7 @@ func compile(v directory.View, k key) (*entry, error) {
 	var err error
 	switch k.kind {
 	case kind(routing.NeedNumber):
-		t, ok, terr := directory.LoadTenant(v, k.domain)
+		t, ok, terr := directory.LoadDomain(v, k.domain)
 		if terr != nil || !ok {
 			return e, terr
 		}

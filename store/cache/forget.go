@@ -58,12 +58,11 @@ func (c *Cache) Confirm(ctx context.Context) error {
 	if len(changed) == 0 {
 		return nil
 	}
-	if changed[""] {
-		if err := c.loadHosts(ctx); err != nil {
-			return err
-		}
+	if err := c.loadHosts(ctx); err != nil { // with them the trunks of domains
+		return err
 	}
 	c.drop(func(k key, _ *entry) bool { return changed[k.domain] })
+	c.tellTrunks()
 	return nil
 }
 
@@ -96,16 +95,49 @@ func (c *Cache) Forget(docs []directory.Document) {
 		domains: map[string]bool{}, numbers: map[string]bool{}, users: map[string]bool{},
 		devices: map[string]bool{}, usernames: map[string]bool{},
 	}
-	hosts := false
+	hosts, trunks := false, false
 	for i := range docs {
 		t.add(&docs[i])
-		hosts = hosts || docs[i].Kind == directory.KindDomain
+		switch docs[i].Kind {
+		case directory.KindDomain, directory.KindTrunk, directory.KindTrunkKey:
+			trunks = true
+		default:
+		}
+		hosts = hosts || docs[i].Kind == directory.KindDomain || docs[i].Kind == directory.KindTrunk
 	}
 	if hosts {
 		c.hostsOf(docs)
 	}
 	c.drop(t.match)
 	c.agree(docs)
+	if trunks {
+		c.tellTrunks()
+	}
+}
+
+// TrunksChanged is told, at least once, after trunks or their credentials
+// changed; [Cache.Peerings] has them then.
+func (c *Cache) TrunksChanged() <-chan struct{} { return c.trunks }
+
+func (c *Cache) tellTrunks() {
+	select {
+	case c.trunks <- struct{}{}:
+	default: // it is still to be read
+	}
+}
+
+// Peerings returns all trunks of the system, from the store. It blocks; errors
+// are the store's.
+func (c *Cache) Peerings(ctx context.Context) (ps []directory.Peering, err error) {
+	err = c.source.Read(ctx, func(v directory.View) error {
+		ps, err = directory.LoadPeerings(v)
+		return err
+	})
+	if err != nil {
+		c.metrics.errors.Inc()
+		return nil, fmt.Errorf("cache: trunks: %w", err)
+	}
+	return ps, nil
 }
 
 // agree notes the versions of docs, so that the next Confirm finds them known.
@@ -131,17 +163,20 @@ func (t *touched) add(d *directory.Document) {
 	switch d.Kind {
 	case directory.KindDomain:
 		t.domains[d.Name] = true
-	case directory.KindSite, directory.KindClass, directory.KindGroup, directory.KindTrunk:
+	case directory.KindSite, directory.KindClass, directory.KindGroup:
 		t.domains[d.Domain] = true
 	case directory.KindNumber, directory.KindForwarding:
 		t.numbers[name] = true
-	case directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo:
+	case directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe:
 		t.users[name] = true
+	case directory.KindRemote:
+		user, _ := directory.SplitRemote(d.Name)
+		t.users[d.Domain+"/"+user] = true
 	case directory.KindDevice:
 		t.devices[name] = true
 	case directory.KindCredential:
 		t.usernames[name] = true
-	case directory.KindSignIn:
+	case directory.KindTrunk, directory.KindTrunkKey, directory.KindSignIn: // no entry depends on it
 	default:
 		t.domains[d.Domain] = true
 	}
@@ -151,7 +186,8 @@ func (t *touched) add(d *directory.Document) {
 			t.users[k.Value] = true
 		case directory.IndexLine:
 			t.numbers[k.Value] = true
-		case directory.IndexDevice, directory.IndexHost, directory.IndexPublic, directory.IndexClass, directory.IndexSite:
+		case directory.IndexDevice, directory.IndexHost, directory.IndexPublic, directory.IndexClass, directory.IndexSite,
+			directory.IndexOwner, directory.IndexReach, directory.IndexTrunk, directory.IndexUsername:
 		default:
 		}
 	}
@@ -193,8 +229,15 @@ func (c *Cache) loadHosts(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			if !ok {
+				continue
+			}
+			t, ok, err := directory.LoadTenant(v, doc.Name)
+			if err != nil {
+				return err
+			}
 			if ok {
-				addHosts(hosts, doc)
+				addHosts(hosts, doc, t)
 			}
 		}
 		return nil
@@ -214,26 +257,47 @@ func (c *Cache) hostsOf(docs []directory.Document) {
 	defer c.mu.Unlock()
 	hosts := maps.Clone(*c.hosts.Load())
 	for _, d := range docs {
-		if d.Kind != directory.KindDomain {
-			continue
+		switch d.Kind {
+		case directory.KindDomain:
+			old := hosts[d.Name]
+			maps.DeleteFunc(hosts, func(_ string, t *directory.Tenant) bool { return t.Name == d.Name })
+			v, err := directory.Parse[directory.Domain](directory.KindDomain, d.Body)
+			if d.Body == nil || err != nil {
+				continue
+			}
+			t := directory.CompileTenant(d.Name, v)
+			if old != nil {
+				t.Trunks, t.Carriers = old.Trunks, old.Carriers
+			}
+			addHosts(hosts, d, t)
+		case directory.KindTrunk:
+			trunkOf(hosts, d)
+		default: // no host depends on it
 		}
-		maps.DeleteFunc(hosts, func(_ string, t *directory.Tenant) bool { return t.Name == d.Name })
-		addHosts(hosts, d)
 	}
 	c.hosts.Store(&hosts)
 }
 
-// addHosts adds the hosts of a domain, which share one compiled value. A document
-// that was deleted, or that does not read, has none.
-func addHosts(hosts map[string]*directory.Tenant, doc directory.Document) {
-	if doc.Body == nil {
+// trunkOf brings the domain of a written trunk up to date.
+func trunkOf(hosts map[string]*directory.Tenant, d directory.Document) {
+	old := hosts[d.Domain]
+	if old == nil {
 		return
 	}
-	d, err := directory.Parse[directory.Domain](directory.KindDomain, doc.Body)
-	if err != nil {
-		return
+	var trunk *directory.Trunk
+	if v, err := directory.Parse[directory.Trunk](directory.KindTrunk, d.Body); d.Body != nil && err == nil {
+		trunk = &v
 	}
-	t := directory.CompileTenant(doc.Name, d)
+	t := old.WithTrunk(d.Name, trunk)
+	for host, was := range hosts {
+		if was == old {
+			hosts[host] = t
+		}
+	}
+}
+
+// addHosts adds the hosts of a domain, which share one compiled value.
+func addHosts(hosts map[string]*directory.Tenant, doc directory.Document, t *directory.Tenant) {
 	for _, k := range directory.Keys(doc.Ref, doc.Body) {
 		if k.Index == directory.IndexHost {
 			hosts[k.Value] = t
@@ -269,7 +333,8 @@ func (c *Cache) Warm(ctx context.Context) error {
 			case directory.KindCredential:
 				keys = append(keys, key{kindCredential, domain, ref.Name})
 			case directory.KindDomain, directory.KindSite, directory.KindGroup, directory.KindTrunk, directory.KindClass,
-				directory.KindForwarding, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindSignIn:
+				directory.KindForwarding, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe, directory.KindRemote,
+				directory.KindTrunkKey, directory.KindSignIn:
 			default:
 			}
 		}

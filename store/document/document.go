@@ -111,7 +111,7 @@ func write(tx Tx, doc directory.Document) error {
 
 // Secret reports whether documents of a kind never reach history (trust.md §2).
 func Secret(k directory.Kind) bool {
-	return k == directory.KindCredential || k == directory.KindSignIn
+	return k == directory.KindCredential || k == directory.KindTrunkKey || k == directory.KindSignIn
 }
 
 // domains returns the domains whose versions ws increment, sorted, so that two
@@ -143,17 +143,9 @@ func withDependents(v directory.View, ws []directory.Write) ([]directory.Write, 
 		if w.Body != nil {
 			continue
 		}
-		refs := directory.Dependents(w.Ref)
-		if w.Kind == directory.KindDevice { // credentials under other usernames
-			found, err := v.Find(directory.Key{Index: directory.IndexDevice, Value: w.Domain + "/" + w.Name})
-			if err != nil {
-				return nil, err
-			}
-			for _, ref := range found {
-				if ref.Kind == directory.KindCredential {
-					refs = append(refs, ref)
-				}
-			}
+		refs, err := directory.Dependents(v, w.Ref)
+		if err != nil {
+			return nil, err
 		}
 		for _, ref := range refs {
 			_, ok, err := v.Get(ref)
