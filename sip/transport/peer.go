@@ -32,7 +32,6 @@ const (
 type Peer struct {
 	flow    location.Flow
 	names   []string
-	dialed  string // server name it was dialed for; "" also for one that came to us
 	s       *streams
 	started time.Time
 	done    chan struct{} // closed when the connection is

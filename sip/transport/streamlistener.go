@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"bellhop/routing/location"
@@ -23,11 +24,12 @@ type doorway struct {
 	protocol location.Transport
 	local    netip.AddrPort
 	tls      *tls.Config
+	fronts   []netip.Prefix // load balancers
 }
 
 // openDoor binds a listener for connections.
 func openDoor(t *Transport, l Listener) (*doorway, error) {
-	d := &doorway{t: t, ln: l.Stream, protocol: l.Transport}
+	d := &doorway{t: t, ln: l.Stream, protocol: l.Transport, fronts: l.ProxyFrom}
 	if l.Transport == location.TLS {
 		if l.TLS == nil {
 			return nil, errors.New("a TLS listener needs a certificate")
@@ -96,7 +98,8 @@ func (d *doorway) accept(ctx context.Context) {
 // take makes a connection a peer, or closes it.
 func (d *doorway) take(nc net.Conn) {
 	s, from := d.t.streams, tcpAddr(nc.RemoteAddr())
-	p, why := s.admit(wireLink{Conn: nc, raw: nc}, from.Addr(), false)
+	fronted := slices.ContainsFunc(d.fronts, func(front netip.Prefix) bool { return front.Contains(from.Addr()) })
+	p, why := s.admit(wireLink{Conn: nc, raw: nc}, from.Addr(), fronted)
 	if p == nil {
 		s.metrics.refused(d.protocol, why)
 		_ = nc.Close()
@@ -104,8 +107,29 @@ func (d *doorway) take(nc net.Conn) {
 	}
 	go func() { // streams.close waits for it
 		defer s.leave(p)
+		if fronted {
+			if from, why = d.behind(p, nc, from); why != "" {
+				s.metrics.refused(d.protocol, why)
+				p.close(why)
+				return
+			}
+		}
 		d.serve(p, nc, from)
 	}()
+}
+
+// behind returns who the load balancer at from speaks for, and makes it pay.
+func (d *doorway) behind(p *Peer, nc net.Conn, from netip.AddrPort) (client netip.AddrPort, why string) {
+	_ = nc.SetReadDeadline(p.started.Add(provingTime)) // a closed connection needs none
+	client, err := readProxyHeader(nc)
+	switch {
+	case err != nil:
+		return from, reasonHandshake
+	case !client.IsValid():
+		return from, ""
+	default:
+		return client, d.t.streams.charge(p, client.Addr())
+	}
 }
 
 // serve is the life of a connection.

@@ -72,6 +72,10 @@ type Listener struct {
 	// are closed in the end. They are for tests, in synctest bubbles too.
 	Conn   net.PacketConn
 	Stream net.Listener
+
+	// ProxyFrom are load balancers: a connection from one begins with a header of
+	// the PROXY protocol, which says who the peer is.
+	ProxyFrom []netip.Prefix
 }
 
 // Options are the parts of a [Transport].
@@ -80,6 +84,10 @@ type Options struct {
 	Handler   Handler
 	Gone      func(*Peer) // told of every connection that closed, on its goroutine; nil: nobody. Not when all end
 	Limits    Limits      // of connections
+	ClientTLS *tls.Config // of TLS connections that we make: authorities, our certificate; nil: those of the system, none
+	// Connect makes the connections of Dial from a local address; nil: over TCP.
+	// It is for tests.
+	Connect func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
 
 	Readers     int  // sockets of a listener; 0: one a core
 	ReadBuffer  int  // SO_RCVBUF of a socket in bytes; 0: 4 MiB
@@ -99,6 +107,9 @@ type Transport struct {
 	listeners []*listener // of UDP
 	all       []*listener // in the order of the options
 	streams   *streams
+	dials     dials
+	dial      func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+	clientTLS *tls.Config
 	cores     int
 	holding   atomic.Int32 // readers that hold a P; at most cores
 	closing   atomic.Bool
@@ -135,7 +146,13 @@ func New(o Options) (*Transport, error) {
 	orDefault(&o.Readers, cores)
 	orDefault(&o.ReadBuffer, defaultBuffer)
 	orDefault(&o.WriteBuffer, defaultBuffer)
-	t := &Transport{handler: o.Handler, log: o.Logger, cores: cores}
+	t := &Transport{
+		handler: o.Handler, log: o.Logger, cores: cores,
+		dials: dials{all: make(map[target]*dialed)}, dial: o.Connect, clientTLS: o.ClientTLS,
+	}
+	if t.dial == nil {
+		t.dial = dialTCP
+	}
 	if o.Parked {
 		t.cores = 0
 	}
