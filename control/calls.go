@@ -29,23 +29,32 @@ type callView struct {
 	Outcome      string    `json:"outcome,omitempty"`
 	Rule         string    `json:"rule,omitempty" doc:"the rule that decided"`
 	CallID       string    `json:"call_id,omitempty" doc:"SIP Call-ID, for administrators"`
+	Anchored     string    `json:"anchored,omitempty" doc:"why its legs are dialogs of ours; for administrators"`
+	Legs         []legView `json:"legs,omitempty" doc:"the ends of an anchored call, the caller's first"`
 	Actions      []string  `json:"actions" doc:"what a client may ask for now"`
 }
 
-// viewCall renders a call for who asks; false: it is none of theirs.
-func viewCall(c *feed.Call, who *principal, numbers []string) (callView, bool) {
+// viewCall renders a call for who asks; false: it is none of theirs. o may be
+// nil only for an administrator.
+func (s *Server) viewCall(c *feed.Call, who *principal, o *own) (callView, bool) {
+	if who.admin(c.Domain) {
+		o = nil
+	}
 	v := callView{
 		ID: c.ID, Domain: c.Domain, Caller: c.Caller, CallerDevice: c.CallerDev, Called: c.Called, Number: c.Number, Device: c.Device,
 		State: c.State.String(), Started: c.Started, AnsweredAt: c.AnsweredAt, EndedAt: c.EndedAt, Status: c.Status, Outcome: c.Outcome,
-		Rule: c.Rule, CallID: c.CallID, Actions: []string{},
+		Rule: c.Rule, CallID: c.CallID, Anchored: c.Anchored,
 	}
-	if who.admin(c.Domain) {
+	if o == nil {
+		v.Legs, v.Actions = viewLegs(c, nil), s.actions(c, nil)
 		return v, true
 	}
-	v.CallID = ""
 	if who.domain != c.Domain {
 		return v, false
 	}
+	v.CallID, v.Anchored = "", ""
+	v.Legs, v.Actions = viewLegs(c, o), s.actions(c, o)
+	numbers := o.numbers
 	out := slices.Contains(numbers, c.Caller)
 	in := slices.Contains(numbers, c.Called) || c.Number != "" && slices.Contains(numbers, c.Number)
 	switch {
@@ -73,12 +82,12 @@ type stepView struct {
 
 // storyView renders a story for its viewer: administrators see all of it, users
 // what concerns their own numbers, and of the rest only that it rang or not.
-func storyView(c *feed.Call, q *request, numbers []string) []stepView {
+func storyView(c *feed.Call, q *request, o *own) []stepView {
 	who, language := q.who, q.language()
 	admin := who.admin(c.Domain)
 	out := make([]stepView, 0, len(c.Story))
 	for _, st := range c.Story {
-		if !admin && !slices.Contains(numbers, st.Number) {
+		if !admin && !slices.Contains(o.numbers, st.Number) {
 			if !strings.HasPrefix(st.Rule, "dial.") && !strings.HasPrefix(st.Rule, "ring.") && !strings.HasPrefix(st.Rule, "origin.") {
 				continue
 			}
@@ -92,9 +101,9 @@ func storyView(c *feed.Call, q *request, numbers []string) []stepView {
 	return out
 }
 
-// callDomain is the domain of a request about calls, and the numbers it is
-// limited to: nil for an administrator, one's own otherwise.
-func (s *Server) callDomain(q *request) (domain string, numbers []string, err error) {
+// callDomain is the domain of a request about calls, and what it is limited to:
+// nil for an administrator, what is one's own otherwise.
+func (s *Server) callDomain(q *request) (domain string, o *own, err error) {
 	domain = strings.ToLower(q.path("domain"))
 	mine := domain == ""
 	if mine {
@@ -103,24 +112,28 @@ func (s *Server) callDomain(q *request) (domain string, numbers []string, err er
 	if !mine && q.who.admin(domain) {
 		return domain, nil, nil
 	}
-	numbers, err = s.owned(q, directory.KindNumber)
-	return domain, numbers, err
+	o = &own{}
+	if o.numbers, err = s.owned(q, directory.KindNumber); err != nil {
+		return "", nil, err
+	}
+	o.phones, err = s.phones(q)
+	return domain, o, err
 }
 
 func (s *Server) liveCalls(q *request) (reply, error) {
 	if s.opts.Calls == nil {
 		return reply{}, absent("calls")
 	}
-	domain, numbers, err := s.callDomain(q)
+	domain, o, err := s.callDomain(q)
 	if err != nil {
 		return reply{}, err
 	}
 	out := list[callView]{Items: []callView{}}
 	for _, c := range s.opts.Calls.Live(domain) {
-		if numbers != nil && !involves(c, numbers) {
+		if o != nil && !o.involves(c) {
 			continue
 		}
-		if v, ok := viewCall(c, q.who, numbers); ok {
+		if v, ok := s.viewCall(c, q.who, o); ok {
 			out.Items = append(out.Items, v)
 		}
 	}
@@ -139,20 +152,16 @@ func (s *Server) liveCalls(q *request) (reply, error) {
 	return reply{body: out}, nil
 }
 
-func involves(c *feed.Call, numbers []string) bool {
-	return slices.Contains(numbers, c.Caller) || slices.Contains(numbers, c.Called) || c.Number != "" && slices.Contains(numbers, c.Number)
-}
-
 // find looks for a call among the live ones, then among the records.
-func (s *Server) find(q *request) (*feed.Call, []string, error) {
-	domain, numbers, err := s.callDomain(q)
+func (s *Server) find(q *request) (*feed.Call, *own, error) {
+	domain, o, err := s.callDomain(q)
 	if err != nil {
 		return nil, nil, err
 	}
 	id := q.path("id")
 	if s.opts.Calls != nil {
-		if c, ok := s.opts.Calls.ByID(id); ok && c.Domain == domain && (numbers == nil || involves(c, numbers)) {
-			return c, numbers, nil
+		if c, ok := s.opts.Calls.ByID(id); ok && c.Domain == domain && (o == nil || o.involves(c)) {
+			return c, o, nil
 		}
 	}
 	if s.opts.Records == nil {
@@ -162,10 +171,10 @@ func (s *Server) find(q *request) (*feed.Call, []string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if c.Domain != domain || numbers != nil && !involves(c, numbers) {
+	if c.Domain != domain || o != nil && !o.involves(c) {
 		return nil, nil, notFound()
 	}
-	return c, numbers, nil
+	return c, o, nil
 }
 
 // A callDetail is a call with its story.
@@ -175,15 +184,15 @@ type callDetail struct {
 }
 
 func (s *Server) oneCall(q *request) (reply, error) {
-	c, numbers, err := s.find(q)
+	c, o, err := s.find(q)
 	if err != nil {
 		return reply{}, err
 	}
-	v, ok := viewCall(c, q.who, numbers)
+	v, ok := s.viewCall(c, q.who, o)
 	if !ok {
 		return reply{}, notFound()
 	}
-	return reply{body: callDetail{v, storyView(c, q, numbers)}}, nil
+	return reply{body: callDetail{v, storyView(c, q, o)}}, nil
 }
 
 // A story is how a call came to be what it was.
@@ -193,11 +202,11 @@ type story struct {
 }
 
 func (s *Server) callStory(q *request) (reply, error) {
-	c, numbers, err := s.find(q)
+	c, o, err := s.find(q)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: story{c.ID, storyView(c, q, numbers)}}, nil
+	return reply{body: story{c.ID, storyView(c, q, o)}}, nil
 }
 
 func (s *Server) records(q *request) (reply, error) {
@@ -208,12 +217,12 @@ func (s *Server) records(q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	domain, numbers, err := s.callDomain(q)
+	domain, o, err := s.callDomain(q)
 	if err != nil {
 		return reply{}, err
 	}
-	if numbers != nil {
-		f.Numbers = slices.DeleteFunc(slices.Clone(numbers), func(n string) bool { return f.Numbers != nil && !slices.Contains(f.Numbers, n) })
+	if o != nil {
+		f.Numbers = slices.DeleteFunc(slices.Clone(o.numbers), func(n string) bool { return f.Numbers != nil && !slices.Contains(f.Numbers, n) })
 		if len(f.Numbers) == 0 {
 			return reply{body: list[callDetail]{Items: []callDetail{}}}, nil
 		}
@@ -224,8 +233,8 @@ func (s *Server) records(q *request) (reply, error) {
 	}
 	out := list[callDetail]{Items: make([]callDetail, 0, len(calls)), Next: next}
 	for _, c := range calls {
-		if v, ok := viewCall(c, q.who, numbers); ok {
-			out.Items = append(out.Items, callDetail{v, storyView(c, q, numbers)})
+		if v, ok := s.viewCall(c, q.who, o); ok {
+			out.Items = append(out.Items, callDetail{v, storyView(c, q, o)})
 		}
 	}
 	return reply{body: out}, nil
@@ -259,13 +268,13 @@ func (s *Server) registrations(q *request) (reply, error) {
 	if s.opts.Registrations == nil {
 		return reply{}, absent("registrations")
 	}
-	domain, numbers, err := s.callDomain(q)
+	domain, o, err := s.callDomain(q)
 	if err != nil {
 		return reply{}, err
 	}
 	want := []string{q.query("number")}
-	if numbers != nil {
-		want = slices.DeleteFunc(slices.Clone(numbers), func(n string) bool { return want[0] != "" && want[0] != n })
+	if o != nil {
+		want = slices.DeleteFunc(slices.Clone(o.numbers), func(n string) bool { return want[0] != "" && want[0] != n })
 	}
 	out := list[feed.Registration]{Items: []feed.Registration{}}
 	for _, n := range want {
@@ -316,6 +325,7 @@ func callEndpoints() []endpoint {
 			endpoint{method: http.MethodGet, path: at.base + "/calls", id: "list-" + at.id + "calls", summary: "Live calls", access: at.access, query: pageParams(), out: typeOf[list[callView]](), handle: (*Server).liveCalls},
 			endpoint{method: http.MethodGet, path: at.base + "/calls/{id}", id: "get-" + at.id + "call", summary: "A call, live or ended", access: at.access, out: typeOf[callDetail](), handle: (*Server).oneCall},
 			endpoint{method: http.MethodGet, path: at.base + "/calls/{id}/story", id: "get-" + at.id + "story", summary: "How a call came to be what it was, in words", access: at.access, out: typeOf[story](), handle: (*Server).callStory},
+			endpoint{method: http.MethodPost, path: at.base + "/calls/{id}/" + actionHangup, id: at.id + "hangup", summary: "End a call; 409 with its state when that cannot be", access: at.access, out: typeOf[actionDone](), status: http.StatusAccepted, handle: (*Server).hangUp},
 			endpoint{method: http.MethodGet, path: at.base + "/records", id: "list-" + at.id + "records", summary: "Ended calls with their stories", access: at.access, query: records, out: typeOf[list[callDetail]](), handle: (*Server).records},
 		)
 	}

@@ -191,7 +191,7 @@ type scope struct {
 	who     *principal
 	filter  string // a system-admin may ask for one domain
 	kinds   []string
-	numbers []string // of a user
+	own     // of a user
 	devices []string
 }
 
@@ -209,6 +209,9 @@ func (sc *scope) load(q *request) (err error) {
 		return nil
 	}
 	if sc.numbers, err = sc.s.owned(q, directory.KindNumber); err != nil {
+		return err
+	}
+	if sc.phones, err = sc.s.phones(q); err != nil {
 		return err
 	}
 	sc.devices, err = sc.s.owned(q, directory.KindDevice)
@@ -247,7 +250,7 @@ func (sc *scope) call(c *feed.Call) any {
 	if !sc.domain(c.Domain) {
 		return nil
 	}
-	v, ok := viewCall(c, sc.who, sc.numbers)
+	v, ok := sc.s.viewCall(c, sc.who, &sc.own)
 	if !ok {
 		return nil
 	}
@@ -312,8 +315,10 @@ func (sc *scope) setting(q *request, ev feed.SettingChanged) (any, error) {
 func (sc *scope) owns(q *request, kind directory.Kind, name string) (bool, error) {
 	switch kind {
 	case directory.KindRemote:
-		user, _ := directory.SplitRemote(name)
-		return user == sc.who.user, nil
+		if user, _ := directory.SplitRemote(name); user != sc.who.user {
+			return false, nil
+		}
+		return true, sc.load(q)
 	case directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe:
 		return name == sc.who.user, nil
 	case directory.KindForwarding:

@@ -63,6 +63,20 @@ type Calls interface {
 	ByID(id string) (*feed.Call, bool)
 }
 
+// Hanger ends calls; sip/b2bua implements it.
+type Hanger interface {
+	// HangUp ends the call with an id ([feed.Call.ID]): what rings is cancelled,
+	// who talks gets BYE. It returns when that has begun. Errors are
+	// [directory.ErrNotFound] of a call that is over, and [feed.ErrNotOurs].
+	HangUp(ctx context.Context, id string) error
+}
+
+// Trunks tells how trunks are; sip/trunk implements it.
+type Trunks interface {
+	// Status reports false for a trunk that is not known, or not yet.
+	Status(domain, name string) (feed.TrunkStatus, bool)
+}
+
 // Registrations are the bindings of a domain; number "" means all.
 type Registrations interface {
 	Registrations(ctx context.Context, domain, number string) ([]feed.Registration, error)

@@ -22,6 +22,7 @@ func describe(es []endpoint, version string) (openapi, page []byte, err error) {
 	}
 	reg := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	reg.RegisterTypeAlias(typeOf[directory.Duration](), typeOf[durationSchema]())
+	reg.RegisterTypeAlias(typeOf[directory.Limit](), typeOf[limitSchema]())
 	doc := &huma.OpenAPI{
 		OpenAPI: "3.1.0",
 		Info: &huma.Info{
@@ -53,8 +54,8 @@ func describe(es []endpoint, version string) (openapi, page []byte, err error) {
 func tags() []*huma.Tag {
 	return []*huma.Tag{
 		{Name: "session", Description: "Signing in, sessions and API tokens"},
-		{Name: "directory", Description: "Domains, sites, users, numbers, devices, groups, classes"},
-		{Name: "settings", Description: "Forwarding, do not disturb, presence"},
+		{Name: "directory", Description: "Domains, sites, users, numbers, devices, groups, trunks, classes"},
+		{Name: "settings", Description: "Forwarding, do not disturb, presence, CallMe, remote destinations"},
 		{Name: "me", Description: "The same for who is signed in"},
 		{Name: "calls", Description: "Registrations, calls, records, events, and why calls go where they go"},
 		{Name: "operation", Description: "The node itself"},
@@ -69,6 +70,17 @@ func (durationSchema) Schema(huma.Registry) *huma.Schema {
 	return &huma.Schema{
 		Description: "ISO 8601, or milliseconds in a request", Examples: []any{"PT18S", 18000},
 		OneOf: []*huma.Schema{{Type: huma.TypeString, Format: "duration"}, {Type: huma.TypeInteger}},
+	}
+}
+
+// limitSchema stands for a limit in the document.
+type limitSchema struct{}
+
+// Schema implements [huma.SchemaProvider].
+func (limitSchema) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{
+		Description: "0 or absent: the default", Examples: []any{4, "unlimited"},
+		OneOf: []*huma.Schema{{Type: huma.TypeInteger}, {Type: huma.TypeString, Enum: []any{"unlimited"}}},
 	}
 }
 
@@ -182,6 +194,9 @@ func (e endpoint) refusals() []int {
 	}
 	if e.conditional && e.method != http.MethodGet {
 		out = append(out, http.StatusConflict, http.StatusPreconditionFailed)
+	}
+	if strings.HasSuffix(e.path, "/"+actionHangup) {
+		out = append(out, http.StatusConflict)
 	}
 	if e.id == "sign-in" {
 		out = append(out, http.StatusUnauthorized, http.StatusTooManyRequests)

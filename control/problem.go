@@ -19,6 +19,7 @@ type Problem struct {
 	Status int               `json:"status" doc:"HTTP status"`
 	Detail string            `json:"detail,omitempty" doc:"what is wrong with this request"`
 	Errors []directory.Fault `json:"errors,omitempty" doc:"every field at fault"`
+	State  string            `json:"state,omitempty" doc:"of an action that cannot be done now: the state the call is in"`
 
 	retry time.Duration // Retry-After, when the request may succeed later
 	allow string        // Allow, for 405

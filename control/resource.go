@@ -21,6 +21,7 @@ type resource struct {
 	path     string // of one document
 	list     string // of the collection, "" where there is none
 	param    string // path value that names it; also the field it is named by in answers
+	id       string // second path value of its name: "user/id"; "" for most
 	singular string
 	settings bool // exists always, with defaults, while its parent does
 	parent   directory.Kind
@@ -72,7 +73,29 @@ func (rs *resource) ref(q *request) (directory.Ref, error) {
 	if !plainName(name) {
 		return directory.Ref{}, notFound()
 	}
+	if id := q.path(rs.id); rs.id != "" {
+		if id != "" && !plainName(id) {
+			return directory.Ref{}, notFound()
+		}
+		name = directory.RemoteName(name, id)
+	}
 	return directory.Ref{Domain: domain, Kind: rs.kind, Name: name}, nil
+}
+
+// called is what a document is called in its path.
+func (rs *resource) called(name string) string {
+	if rs.id != "" {
+		_, name = directory.SplitRemote(name)
+	}
+	return name
+}
+
+// parentOf is the name of what a document hangs on.
+func (rs *resource) parentOf(name string) string {
+	if rs.id != "" {
+		name, _ = directory.SplitRemote(name)
+	}
+	return name
 }
 
 // plainName reports whether name may name a document.
@@ -166,7 +189,7 @@ func (s *Server) needsParent(q *request, rs *resource, ref directory.Ref) error 
 	if rs.parent == "" {
 		return nil
 	}
-	_, err := s.opts.Documents.Get(q.ctx(), directory.Ref{Domain: ref.Domain, Kind: rs.parent, Name: ref.Name})
+	_, err := s.opts.Documents.Get(q.ctx(), directory.Ref{Domain: ref.Domain, Kind: rs.parent, Name: rs.parentOf(ref.Name)})
 	return err
 }
 
@@ -175,7 +198,7 @@ func (s *Server) show(q *request, rs *resource, doc directory.Document, m map[st
 	if m == nil {
 		m = map[string]any{}
 	}
-	m[rs.singular] = doc.Name
+	m[rs.singular] = rs.called(doc.Name)
 	if rs.decorate != nil {
 		if err := rs.decorate(s, q, doc.Ref, m); err != nil {
 			return reply{}, err
@@ -314,7 +337,7 @@ func (s *Server) writes(q *request, rs *resource, cond condition, w *pending) ([
 // the path, and computed fields are ignored.
 func (rs *resource) dropReadOnly(w *pending) error {
 	if name, ok := w.body[rs.singular]; ok {
-		if name != w.ref.Name {
+		if name != rs.called(w.ref.Name) {
 			return invalid(directory.Fault{Location: rs.singular, Message: "it is named otherwise in the path", Rule: "name.mismatch"})
 		}
 		delete(w.body, rs.singular)

@@ -52,6 +52,10 @@ func resources() []*resource {
 			owner: ownedByField,
 		},
 		{kind: directory.KindGroup, path: domain + "/groups/{group}", list: domain + "/groups", param: "group", singular: "group", doc: docType(directory.KindGroup)},
+		{
+			kind: directory.KindTrunk, path: domain + "/trunks/{trunk}", list: domain + "/trunks", param: "trunk", singular: "trunk", doc: docType(directory.KindTrunk),
+			systemOnly: true, before: (*Server).beforeTrunk,
+		},
 		{kind: directory.KindClass, path: domain + "/classes/{class}", list: domain + "/classes", param: "class", singular: "class", doc: docType(directory.KindClass)},
 	}
 	for _, at := range []struct {
@@ -65,15 +69,23 @@ func resources() []*resource {
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindDND, path: "/dnd"}},
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresence, path: "/presence", before: (*Server).beforePresence, decorate: (*Server).viewPresence}},
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresenceTo, path: "/presence/forwarding"}},
+		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindCallMe, path: "/callme"}},
+		{domain + "/users/{user}", "/v1/me", resource{
+			kind: directory.KindRemote, path: "/remote-destinations/{id}", list: "/remote-destinations", id: "id",
+			param: "user", singular: "id", owner: ownedRemote, parent: directory.KindUser, before: (*Server).beforeRemote,
+		}},
 	} {
 		r := at.rs
-		r.settings, r.ownerWrites, r.doc = true, true, docType(r.kind)
+		r.settings, r.ownerWrites, r.doc = r.list == "", true, docType(r.kind)
 		if r.owner == nil {
 			r.owner, r.param, r.singular, r.parent = ownedByName, "user", "user", directory.KindUser
 		}
 		theirs, mine := r, r
 		theirs.path = at.base + r.path
 		mine.path, mine.mine = at.mine+r.path, true
+		if r.list != "" {
+			theirs.list, mine.list = at.base+r.list, at.mine+r.list
+		}
 		rs = append(rs, &theirs, &mine)
 	}
 	return rs
@@ -114,7 +126,12 @@ func (rs *resource) endpoints() []endpoint {
 			out: rs.doc, conditional: true, handle: func(s *Server, q *request) (reply, error) { return rs.restore(s, q) },
 		},
 	}
-	if rs.list != "" {
+	if rs.list != "" && rs.id != "" {
+		es = append(es, endpoint{
+			method: http.MethodGet, path: rs.list, id: "list-" + id, summary: "List " + strings.ReplaceAll(string(rs.kind), "-", " "), access: who,
+			out: typeOf[list[map[string]any]](), handle: func(s *Server, q *request) (reply, error) { return rs.allOf(s, q) },
+		})
+	} else if rs.list != "" {
 		listAccess := domainAdmin
 		if rs.kind == directory.KindDomain {
 			listAccess = person
@@ -137,7 +154,7 @@ func (rs *resource) tag() string {
 	switch {
 	case rs.mine:
 		return "me"
-	case rs.settings:
+	case rs.ownerWrites:
 		return "settings"
 	default:
 		return "directory"

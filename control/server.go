@@ -23,6 +23,8 @@ type Options struct {
 	Sealer        Sealer
 	Registrations Registrations
 	Calls         Calls
+	Hanger        Hanger
+	Trunks        Trunks
 	Records       Records
 	World         World
 	Node          Node
@@ -118,6 +120,7 @@ func endpoints() []endpoint {
 	}
 	es = append(es, sessionEndpoints()...)
 	es = append(es, meEndpoints()...)
+	es = append(es, trunkEndpoints()...)
 	es = append(es, callEndpoints()...)
 	return append(es, nodeEndpoints()...)
 }

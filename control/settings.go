@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
-	"slices"
 
 	"bellhop/routing/directory"
 )
@@ -134,72 +133,4 @@ func presenceSet(w *pending, old directory.Presence, dnd directory.DND) (directo
 		return old, err
 	}
 	return directory.Parse[directory.Presence](directory.KindPresence, b)
-}
-
-// An applied rule is what becomes of a call to a number, as far as settings say.
-type applied struct {
-	Rule   string `json:"rule" doc:"the rule that decides"`
-	Target string `json:"target,omitempty" doc:"where it sends the call; none: refused as busy"`
-}
-
-// effective adds what applies to calls from inside and outside, which is
-// computed: settings never overwrite each other (behaviour.md §3).
-func (s *Server) effective(q *request, ref directory.Ref, m map[string]any) error {
-	f, _, err := document[directory.Forwarding](s, q, ref)
-	if err != nil {
-		return err
-	}
-	number, _, err := document[directory.Number](s, q, directory.Ref{Domain: ref.Domain, Kind: directory.KindNumber, Name: ref.Name})
-	if err != nil {
-		return err
-	}
-	var dnd directory.DND
-	var presence directory.Presence
-	var to directory.PresenceForwarding
-	if number.User != "" {
-		of := func(kind directory.Kind) directory.Ref {
-			return directory.Ref{Domain: ref.Domain, Kind: kind, Name: number.User}
-		}
-		if dnd, _, err = document[directory.DND](s, q, of(directory.KindDND)); err != nil {
-			return err
-		}
-		if presence, _, err = document[directory.Presence](s, q, of(directory.KindPresence)); err != nil {
-			return err
-		}
-		if to, _, err = document[directory.PresenceForwarding](s, q, of(directory.KindPresenceTo)); err != nil {
-			return err
-		}
-	}
-	side := func(internal bool) applied {
-		return apply(ref.Name, number.Voicemail, f.All.Of(internal), dnd, to, presence.At(q.now))
-	}
-	m["effective"] = map[string]applied{"internal": side(true), "external": side(false)}
-	return nil
-}
-
-// apply follows the order of precedence: forward.all, presence.forward, dnd,
-// ring.
-func apply(number string, voicemail bool, all directory.Forward, dnd directory.DND, to directory.PresenceForwarding, status string) applied {
-	if all.Enabled {
-		return applied{"forward.all", all.Target}
-	}
-	target := to[status].Target
-	if target == "" && voicemail && awayFrom(status) {
-		target = directory.TargetVoicemail
-	}
-	if target != "" && (!dnd.Enabled || target == directory.TargetVoicemail) {
-		return applied{"presence.forward", target}
-	}
-	if dnd.Enabled && dnd.Mode != directory.DNDRingerOff {
-		if dnd.Mode == directory.DNDVoicemail && voicemail {
-			return applied{"dnd", directory.TargetVoicemail}
-		}
-		return applied{Rule: "dnd"}
-	}
-	return applied{"ring.devices", number}
-}
-
-// awayFrom reports whether nobody is expected at the phone in a status.
-func awayFrom(status string) bool {
-	return status != directory.StatusOffice && slices.Contains(directory.Statuses(), status)
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"net/netip"
 	"time"
 )
@@ -50,3 +51,7 @@ type Dialog struct {
 	Interval  time.Duration // session interval (RFC 4028), 0: none
 	Refresher bool          // we refresh
 }
+
+// ErrNotOurs reports a call whose dialogs are those of its ends: a node in
+// between cannot act in them.
+var ErrNotOurs = errors.New("feed: the dialogs of the call are not ours")

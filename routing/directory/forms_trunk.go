@@ -78,17 +78,17 @@ func (d *decoder) route(r *object) Route {
 }
 
 // registration reads "register": an object, or true for one with every default.
-func (d *decoder) registration(o *object) *Registration {
+func (d *decoder) registration(o *object) *TrunkRegister {
 	raw, ok := o.raw("register")
 	if !ok || string(raw) == "false" {
 		return nil
 	}
 	if string(raw) == "true" {
-		return &Registration{}
+		return &TrunkRegister{}
 	}
 	r := o.sub("register")
 	defer r.done()
-	v := &Registration{
+	v := &TrunkRegister{
 		Registrar: r.text("registrar"), Username: r.text("username"), Realm: r.text("realm"),
 		Expires: r.span("expires", 0, time.Minute, 24*time.Hour),
 	}
@@ -121,7 +121,7 @@ func (d *decoder) proof(v *Trunk) {
 		d.fault("proof", RuleMissing, "must be one of tls, digest, register, address")
 	case ProofRegister:
 		if v.Register == nil {
-			v.Register = &Registration{}
+			v.Register = &TrunkRegister{}
 		}
 		if v.Register.Registrar == "" && len(v.Peers) == 0 {
 			d.fault("register.registrar", RuleMissing, "must be set where there is no peer")

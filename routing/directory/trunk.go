@@ -40,26 +40,26 @@ const (
 // A Trunk is a SIP peer towards other networks: how it is reached, how it
 // proves itself, what it may reach in and what goes out over it.
 type Trunk struct {
-	Peers          []string      `json:"peers,omitempty"`              // "host[:port][;transport=udp|tcp|tls]", the first one first
-	Proof          string        `json:"proof"`                        // tls, digest, register, address
-	Sources        []string      `json:"sources,omitempty"`            // of proof address: see [Source]; of proof tls: names in the certificate; none: the peers
-	Spoofable      string        `json:"spoofable,omitempty"`          // "" or "accepted"
-	Register       *Registration `json:"register,omitempty"`           // we register with it
-	MatchIn        []string      `json:"match_in"`                     // what it may reach: "+4989*", "1001", "*"; default everything
-	Routes         []Route       `json:"routes,omitempty"`             //
-	CallerID       string        `json:"caller_id"`                    // default original
-	Verified       bool          `json:"caller_id_verified,omitempty"` // its caller ids are true (snr.inbound)
-	Trusted        bool          `json:"trusted,omitempty"`            // its P-Asserted-Identity, Diversion and History-Info are taken
-	Methods        []string      `json:"methods,omitempty"`            // more that it may send in a dialog: REFER, NOTIFY, SUBSCRIBE, MESSAGE
-	Health         string        `json:"health"`                       // options, off; default options
-	HealthInterval Duration      `json:"health_interval,omitempty"`    // between two OPTIONS; 0: the default
-	MaxCalls       Limit         `json:"max_calls,omitzero"`           // at the same time, in and out
-	MaxCPS         Limit         `json:"max_cps,omitzero"`             // begun within a second, in and out
+	Peers          []string       `json:"peers,omitempty"`              // "host[:port][;transport=udp|tcp|tls]", the first one first
+	Proof          string         `json:"proof"`                        // tls, digest, register, address
+	Sources        []string       `json:"sources,omitempty"`            // of proof address: see [Source]; of proof tls: names in the certificate; none: the peers
+	Spoofable      string         `json:"spoofable,omitempty"`          // "" or "accepted"
+	Register       *TrunkRegister `json:"register,omitempty"`           // we register with it
+	MatchIn        []string       `json:"match_in"`                     // what it may reach: "+4989*", "1001", "*"; default everything
+	Routes         []Route        `json:"routes,omitempty"`             //
+	CallerID       string         `json:"caller_id"`                    // default original
+	Verified       bool           `json:"caller_id_verified,omitempty"` // its caller ids are true (snr.inbound)
+	Trusted        bool           `json:"trusted,omitempty"`            // its P-Asserted-Identity, Diversion and History-Info are taken
+	Methods        []string       `json:"methods,omitempty"`            // more that it may send in a dialog: REFER, NOTIFY, SUBSCRIBE, MESSAGE
+	Health         string         `json:"health"`                       // options, off; default options
+	HealthInterval Duration       `json:"health_interval,omitempty"`    // between two OPTIONS; 0: the default
+	MaxCalls       Limit          `json:"max_calls,omitzero"`           // at the same time, in and out
+	MaxCPS         Limit          `json:"max_cps,omitzero"`             // begun within a second, in and out
 }
 
-// A Registration is how we register with a trunk. What we sign in with is in
+// A TrunkRegister is how we register with a trunk. What we sign in with is in
 // the trunk's credentials.
-type Registration struct {
+type TrunkRegister struct {
 	Registrar string   `json:"registrar,omitempty"` // host[:port] of the AOR and the Request-URI; "": the first peer
 	Username  string   `json:"username,omitempty"`  // user part of the AOR; "": the username of the credentials
 	Realm     string   `json:"realm,omitempty"`     // the only one that a challenge may name; "": any
