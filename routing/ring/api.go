@@ -28,6 +28,15 @@ const (
 const ElsewhereReason = `SIP;cause=200;text="Call completed elsewhere"`
 
 // A Plan is how one number rings. It is not changed once it is handed over.
+//
+// The remote destinations of a stage are one ringing set with its devices (rules
+// snr.*): the first to answer wins. They start with the first group, each after
+// its delay, or at once when no device rings any more; they ring on beside and
+// after the groups, and the stage ends when both have. What they answer decides
+// nothing for the number: a mobile that declines or is busy ends its own branch
+// only, and where the desk rang the outcome is no answer; where nothing else was
+// reached, a busy mobile is busy and a ringing one is no answer. Any other
+// failure of theirs counts as unreachable and is not passed on.
 type Plan struct {
 	// Stages ring one after the other. The targets of a stage ring together or,
 	// where their q differs, in groups by q, the highest first; of several
@@ -166,15 +175,14 @@ type Target struct {
 	// Others are the trunks that follow, in order, when Trunk fails over.
 	Others []string
 	// Remote is the id of the remote destination that this target is (rules
-	// snr.*), "" for others. Remote destinations ring by their delay beside the q
-	// groups of their stage, and what they answer never decides for the number:
-	// see [Plan].
+	// snr.*), "" for others: see [Plan].
 	Remote string
 	// Delay is when a remote destination starts and StopAfter when a target is
 	// given up again, both since the first INVITE of the number (rules snr.delay,
 	// snr.stop-after). StopAfter 0: with its stage.
 	Delay, StopAfter time.Duration
-	// Identity is who is shown to the target; nil: the caller as received.
+	// Identity is who is shown to the target; nil: whom the decision says for all
+	// targets, else the caller as received.
 	Identity *Identity
 	Alert    string // value of Alert-Info, "" for none
 }
@@ -249,6 +257,8 @@ type (
 	Doubt struct{ Branch BranchID }
 	// Visit asks what follows an outcome that is one of the plan's Visits; the
 	// answer is a Decided.
+	// A redirect's is of kind Redirected, and Branch is the device whose stored
+	// response says where to.
 	Visit struct{ Outcome Outcome }
 	// End reports that the caller got its final response: what comes later
 	// from branches is only tidied up. It comes exactly once, and stops every

@@ -27,7 +27,14 @@ type branch struct {
 	heard  bool // had a 1xx
 	rang   bool // had one above 100
 	quiet  bool // cancelled, and not waited for any more
+	// stopAt is when TimerStop is due, in milliseconds since the start of the call;
+	// 0: it does not run. It gives up a branch that rings, and the waiting for one
+	// so given up.
+	stopAt int32
 }
+
+// remote reports whether b is a remote destination.
+func (b branch) remote() bool { return b.target.Remote != "" }
 
 // rings reports whether b is still given its ring time.
 func (b branch) rings() bool { return b.state == trying || b.state == early }
@@ -38,9 +45,9 @@ func (b branch) holds() bool { return b.rings() || b.state == cancelling && !b.q
 // mayAnswer reports whether a 2xx of b can still come.
 func (b branch) mayAnswer() bool { return b.rings() || b.state == silent || b.state == cancelling }
 
-// timed reports whether the TimerSilent of b runs.
+// timed reports whether the TimerSilent of b runs, or may run.
 func (b branch) timed() bool {
-	return b.state == trying || b.state == cancelling && !b.heard && !b.quiet
+	return b.state == trying && b.target.Trunk == "" || b.state == cancelling && !b.heard && !b.quiet
 }
 
 // some is how many branches a State holds without a slice.
@@ -94,7 +101,7 @@ func (bs *branches) any(is func(branch) bool) bool {
 // doubtable reports whether silence says something about t: a connection tells
 // when it is gone, and what stands behind a Path is not ours to judge.
 func doubtable(t *Target) bool {
-	return t.Flow.Transport == location.UDP && len(t.Path) == 0
+	return t.Trunk == "" && t.Flow.Transport == location.UDP && len(t.Path) == 0
 }
 
 // same reports whether two targets are one device instance.

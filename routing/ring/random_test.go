@@ -24,6 +24,8 @@ type world struct {
 	s        ring.State
 	own      bool // OwnLegs
 	phones   []*leg
+	began    time.Time // when the number at hand began to ring
+	base     int       // its first branch
 	timers   map[ring.Timer]time.Time
 	replies  []int // final responses that went upstream
 	gaveUp   bool
@@ -43,10 +45,15 @@ type leg struct {
 	target    ring.Target
 	final     int // 0: none yet
 	cancelled bool
+	heard     bool
+	silent    bool // had no 1xx in its time
 	broken    bool // failed, or had 430 or 408: its device may get another INVITE
 }
 
 func (l *leg) open() bool { return l.final == 0 && !l.broken }
+
+// rings reports whether the leg is still given its time.
+func (l *leg) rings() bool { return l.open() && !l.cancelled && !l.silent }
 
 func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
@@ -63,17 +70,31 @@ func (w *world) target() ring.Target {
 	}
 }
 
+// away draws a remote destination, a target of a trunk, or a device that rings
+// only so long.
+func (w *world) away() ring.Target {
+	name := string(rune('a' + w.src.intn(5)))
+	return ring.Target{
+		Instance: "+49" + name, Contact: "+49" + name, Trunk: []string{"carrier", ""}[w.src.intn(2)], Remote: []string{"mobile", "home", ""}[w.src.intn(3)],
+		Delay: time.Duration(w.src.intn(4)) * 2 * time.Second, StopAfter: time.Duration(w.src.intn(3)) * 5 * time.Second,
+	}
+}
+
 func (w *world) plan() ring.Plan {
 	p := ring.Plan{Together: w.src.intn(3) == 0, OwnLegs: w.own, RingTime: time.Duration(w.src.intn(3)) * 6 * time.Second}
 	for range w.src.intn(4) {
 		var stage []ring.Target
 		for range w.src.intn(4) {
+			if w.src.intn(3) == 0 {
+				stage = append(stage, w.away())
+				continue
+			}
 			stage = append(stage, w.target())
 		}
 		p.Stages = append(p.Stages, stage)
 	}
 	if w.src.intn(2) == 0 {
-		p.Visits = ring.Visits(w.src.intn(256))
+		p.Visits = ring.Visits(w.src.intn(1 << 9))
 	}
 	return p
 }
@@ -92,7 +113,7 @@ func (w *world) event() ring.Event {
 		}
 		return ring.Decided{Plan: w.plan(), Status: []int{0, 0, 403, 503}[w.src.intn(4)], Now: w.now}
 	case 3: // stale, or never started
-		return ring.Fired{Timer: ring.Timer{Kind: ring.TimerKind(w.src.intn(6)), Branch: id}, Now: w.now}
+		return ring.Fired{Timer: ring.Timer{Kind: ring.TimerKind(w.src.intn(8)), Branch: id}, Now: w.now}
 	case 4, 5, 6:
 		return ring.Response{Branch: id, Status: []int{200, 486, 603, 408, 430, 404, 503, 480, 302, 600, 606, 407}[w.src.intn(12)], Now: w.now}
 	default:
@@ -118,6 +139,9 @@ func (w *world) step(ev ring.Event) {
 	var relayed *ring.Response
 	switch ev := ev.(type) {
 	case ring.Response:
+		if ev.Branch >= 0 {
+			w.phones[ev.Branch].heard = true
+		}
 		if ev.Branch >= 0 && ev.Status >= 200 {
 			l := w.phones[ev.Branch]
 			l.final, l.broken = ev.Status, l.broken || ev.Status == 430 || ev.Status == 408
@@ -131,10 +155,15 @@ func (w *world) step(ev ring.Event) {
 		if at, ok := w.timers[ev.Timer]; ok && !at.After(w.now) {
 			delete(w.timers, ev.Timer)
 		}
+		if b := ev.Timer.Branch; ev.Timer.Kind == ring.TimerSilent && b >= 0 && !w.phones[b].heard {
+			w.phones[b].silent = true
+		}
 	case ring.Cancelled:
 		w.gaveUp = true
 	case ring.Decided:
-		w.visiting = false
+		if w.visiting {
+			w.visiting, w.began, w.base = false, w.now, len(w.phones)
+		}
 	case ring.Registered:
 	default:
 		w.fail("unknown event %T", ev)
@@ -150,7 +179,7 @@ func (w *world) step(ev ring.Event) {
 	w.s = s
 	w.done(effects, relayed)
 	for i, l := range w.phones {
-		if t, ok := w.s.Target(ring.BranchID(i)); !ok || t.Instance != l.target.Instance || t.Flow != l.target.Flow {
+		if t, ok := w.s.Target(ring.BranchID(i)); !ok || t.Instance != l.target.Instance || t.Flow != l.target.Flow || t.Remote != l.target.Remote {
 			w.fail("branch %d is of %+v", i, t)
 		}
 	}
@@ -173,7 +202,7 @@ func (w *world) done(effects []ring.Effect, r *ring.Response) {
 			}
 			l.cancelled = true
 		case ring.Move:
-			w.phones[e.Branch].target, w.phones[e.Branch].broken = e.Target, false
+			w.phones[e.Branch].target, w.phones[e.Branch].broken, w.phones[e.Branch].silent = e.Target, false, false
 		case ring.Reply:
 			w.replied(e, r)
 		case ring.HangUp:
@@ -181,7 +210,7 @@ func (w *world) done(effects []ring.Effect, r *ring.Response) {
 				w.fail("branch %d hung up", e.Branch)
 			}
 		case ring.StartTimer:
-			if w.ends > 0 || e.After <= 0 {
+			if w.ends > 0 || e.After <= 0 || e.Timer.Kind == ring.TimerSilent && w.phones[e.Timer.Branch].target.Trunk != "" && !w.gaveUp {
 				w.fail("timer %s started in %v", timerName(e.Timer), e.After)
 			}
 			w.timers[e.Timer] = w.now.Add(e.After)
@@ -207,6 +236,36 @@ func (w *world) done(effects []ring.Effect, r *ring.Response) {
 	if !ended && len(w.timers) == 0 {
 		w.fail("not ended, and no timer runs")
 	}
+	w.times(ended)
+}
+
+// times holds the timers of remote destinations against the branches: none runs
+// for nothing, and none is missing.
+func (w *world) times(ended bool) {
+	w.t.Helper()
+	for t := range w.timers {
+		switch t.Kind {
+		case ring.TimerDelay:
+			if w.visiting || w.gaveUp {
+				w.fail("a delay while nothing may start")
+			}
+		case ring.TimerStop:
+			if l := w.phones[t.Branch]; !l.open() {
+				w.fail("branch %d ended, and is to be stopped", t.Branch)
+			}
+		case ring.TimerSilent, ring.TimerStage, ring.TimerNext, ring.TimerClock:
+		default:
+			w.fail("unknown timer %v", t)
+		}
+	}
+	for i, l := range w.phones[w.base:] {
+		if d := l.target.StopAfter; d > 0 && l.rings() && !ended {
+			at, ok := w.timers[ring.Timer{Kind: ring.TimerStop, Branch: ring.BranchID(w.base + i)}]
+			if !ok || at.After(w.began.Add(d)) {
+				w.fail("branch %d is stopped at %v", w.base+i, at)
+			}
+		}
+	}
 }
 
 func (w *world) invited(e ring.Invite) {
@@ -217,6 +276,15 @@ func (w *world) invited(e ring.Invite) {
 	for i, l := range w.phones {
 		if !w.own && l.target.Instance == e.Target.Instance && !l.broken {
 			w.fail("invite %d: device %s has branch %d", e.Branch, e.Target.Instance, i)
+		}
+	}
+	rung := w.now.Sub(w.began)
+	if d := e.Target.StopAfter; d > 0 && rung >= d {
+		w.fail("invite %d when its time is over", e.Branch)
+	}
+	for i, l := range w.phones[w.base:] {
+		if e.Target.Remote != "" && rung < e.Target.Delay && l.target.Remote == "" && l.rings() {
+			w.fail("invite %d after %v while device %d rings", e.Branch, rung, w.base+i)
 		}
 	}
 	w.phones = append(w.phones, &leg{target: e.Target})
@@ -234,7 +302,7 @@ func (w *world) replied(e ring.Reply, r *ring.Response) {
 		if w.ends > 0 || r == nil || r.Branch != e.From {
 			w.fail("reply %d out of nothing", e.Status)
 		}
-		if open > 1 && (e.Status == 183 || r.SDP && !e.DropSDP) {
+		if _, more := w.timers[ring.Timer{Kind: ring.TimerDelay}]; (more || open > 1) && (e.Status == 183 || r.SDP && !e.DropSDP) {
 			w.fail("early media of branch %d while %d branches can answer", e.From, open)
 		}
 		return
@@ -283,7 +351,7 @@ func (w *world) wait() bool {
 // playCall plays a whole call.
 func playCall(t failer, src source, n int) {
 	t.Helper()
-	w := &world{t: t, src: src, now: t0, timers: map[ring.Timer]time.Time{}}
+	w := &world{t: t, src: src, now: t0, began: t0, timers: map[ring.Timer]time.Time{}}
 	w.own = src.intn(3) == 0
 	var effects []ring.Effect
 	w.s, effects = ring.New(w.plan(), t0, nil)

@@ -20,22 +20,28 @@ const (
 // State is a plan being carried out. It is a value: Step never changes the one
 // it is called on. The zero State ignores everything; [New] makes others.
 type State struct {
-	plan     Plan
-	joined   []Target // devices that registered meanwhile, newest last
-	branches branches
-	start    time.Time
-	clockAt  time.Duration // when the timers are due, since start
-	stageAt  time.Duration
-	nextAt   time.Duration
-	timed    bool // TimerStage runs
-	last     bool // no group of this number follows any more
-	phase    phase
-	base     BranchID // first branch of the plan at hand
-	stage    int      // index of the stage that rings
-	q        int      // of the group that rings
-	best     verdict
-	reason   string // of a CANCEL that is still to come
-	outcome  Outcome
+	plan      Plan
+	joined    []Target // devices that registered meanwhile, newest last
+	branches  branches
+	start     time.Time
+	clockAt   time.Duration // when the timers are due, since start
+	stageAt   time.Duration
+	nextAt    time.Duration
+	numberAt  time.Duration // the first INVITE of the number, since start
+	stageEnd  time.Duration // of a stage with remote destinations: when they are given up
+	timed     bool          // TimerStage runs
+	delayed   bool          // TimerDelay runs
+	remotes   bool          // the stage at hand has remote destinations
+	alone     bool          // no device of the stage rings nor will: only remote destinations do
+	stageOver bool          // the stage at hand is over
+	last      bool          // no group of this number follows any more
+	phase     phase
+	base      BranchID // first branch of the plan at hand
+	stage     int      // index of the stage that rings
+	q         int      // of the group that rings
+	best      verdict
+	reason    string // of a CANCEL that is still to come
+	outcome   Outcome
 }
 
 // step is a State while an event changes it.
@@ -134,7 +140,9 @@ func (s *step) provisional(i BranchID, status int, sdp bool) {
 	b := s.branches.at(i)
 	switch b.state {
 	case trying:
-		s.stop(TimerSilent, i)
+		if b.timed() {
+			s.stop(TimerSilent, i)
+		}
 		b.state = early
 	case silent: // ring.silent: now it can be cancelled
 		b.state = cancelling
@@ -152,7 +160,7 @@ func (s *step) provisional(i BranchID, status int, sdp bool) {
 	b.heard = true
 	b.rang = b.rang || status > 100
 	s.branches.set(i, b)
-	if b.state == early && status > 100 && s.phase == ringing {
+	if b.state == early && status > 100 && s.rings() {
 		s.relay(i, status, sdp)
 	}
 }
@@ -192,7 +200,7 @@ func (s *step) success(i BranchID, status int) {
 		if b.target.Service {
 			reason = ""
 		}
-		s.giveUp(reason)
+		s.giveUp(reason, true)
 		s.end(Outcome{Kind: Answered, Status: status, Branch: i})
 		return
 	}
@@ -224,10 +232,12 @@ func (s *step) failure(i BranchID, status int) {
 		panic("ring: branch without a state")
 	}
 	b.state = over
-	s.branches.set(i, b)
 	if s.phase == ended {
+		s.branches.set(i, b)
 		return
 	}
+	s.unstop(i, &b)
+	s.branches.set(i, b)
 	if was.timed() {
 		s.stop(TimerSilent, i)
 	}
@@ -235,16 +245,30 @@ func (s *step) failure(i BranchID, status int) {
 	case was.state == cancelling && (status == 487 || status == 408):
 		// ring.stage: those we caused never take part.
 	case was.state != cancelling && (status == 430 || status == 408 && !b.heard) && s.retry(i):
+	case b.remote():
+		s.count(i, judgeRemote(status, b.rang))
+	case s.follows(&b, status):
+		s.count(i, redirected(i))
 	default:
 		s.count(i, judge(i, status, b.rang))
 	}
 	// 603 declines for the number, and other 6xx end its search as well
-	// (RFC 3261 §16.7 step 5); 600 is this device only (rule busy).
-	if status > 600 && i >= s.base && (s.phase == ringing || s.phase == clearing) {
+	// (RFC 3261 §16.7 step 5); 600 is this device only (rule busy). A redirect of a
+	// device is dialled instead of what rings (rule device.redirect).
+	if (status > 600 && !b.remote() || s.follows(&b, status)) && i >= s.base && s.rings() {
 		s.clear(true)
 	}
 	s.advance()
 }
+
+// follows reports whether a response is a redirect of a device to be dialled.
+func (s *step) follows(b *branch, status int) bool {
+	return status < 400 && !s.last && s.plan.Visits.Has(Redirected) && b.target.Trunk == "" && !b.remote()
+}
+
+// rings reports whether the number still rings, or waits for the branches of a
+// group that was given up.
+func (s *step) rings() bool { return s.phase == ringing || s.phase == clearing }
 
 // failed takes the loss of a flow.
 func (s *step) failed(i BranchID) {
@@ -274,10 +298,12 @@ func (s *step) failed(i BranchID) {
 			return
 		}
 	}
-	s.branches.set(i, b)
 	if s.phase == ended {
+		s.branches.set(i, b)
 		return
 	}
+	s.unstop(i, &b)
+	s.branches.set(i, b)
 	if was.timed() {
 		s.stop(TimerSilent, i)
 	}
@@ -300,12 +326,14 @@ func (s *step) cancelled(reason string) {
 	if s.phase == ended || s.phase == leaving {
 		return
 	}
-	s.giveUp(reason)
+	s.giveUp(reason, true)
 	s.stopStage()
+	s.stopDelay()
 	if s.phase == clearing {
 		s.stop(TimerNext, 0)
 	}
 	s.phase = leaving
+	s.patience()
 	if s.branches.any(branch.holds) {
 		switch left := s.clockAt - s.elapsed(); {
 		case left > cancelTime:
@@ -332,8 +360,22 @@ func (s *step) decided(ev Decided) {
 	s.begin(ev.Plan)
 }
 
-// reject sends the final response of an outcome and ends the call.
+// patience bounds the waiting for branches of trunks that never spoke, which
+// cannot be cancelled yet: a device has its TimerSilent already.
+func (s *step) patience() {
+	for i := range BranchID(s.branches.n) {
+		if b := s.branches.at(i); b.target.Trunk != "" && b.timed() {
+			s.do(StartTimer{Timer: Timer{Kind: TimerSilent, Branch: i}, After: SilentTime})
+		}
+	}
+}
+
+// reject sends the final response of an outcome and ends the call. A redirect
+// itself never goes upstream (rule device.redirect).
 func (s *step) reject(o Outcome) {
+	if o.Kind == Redirected {
+		o.Branch = None
+	}
 	s.do(Reply{From: o.Branch, Status: o.Status})
 	s.end(o)
 }
@@ -341,17 +383,18 @@ func (s *step) reject(o Outcome) {
 // end says that the caller has its final response.
 func (s *step) end(o Outcome) {
 	s.phase, s.outcome = ended, o
-	s.timed = false
+	s.timed, s.delayed = false, false
 	s.do(End{Outcome: o})
 }
 
-// giveUp cancels every branch that rings, and remembers the reason for those
-// that cannot be cancelled yet.
-func (s *step) giveUp(reason string) {
+// giveUp cancels every branch that rings, or only those of devices, and
+// remembers the reason for those that cannot be cancelled yet.
+func (s *step) giveUp(reason string, all bool) {
 	s.reason = reason
 	for i := range BranchID(s.branches.n) {
-		if b := s.branches.at(i); b.rings() {
+		if b := s.branches.at(i); b.rings() && (all || !b.remote()) {
 			b.state = cancelling
+			s.unstop(i, &b)
 			s.branches.set(i, b)
 			s.do(Cancel{Branch: i, Reason: reason})
 		}

@@ -1,12 +1,13 @@
 package ring_test
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"bellhop/routing/location"
 	"bellhop/routing/ring"
@@ -52,6 +53,9 @@ func fail(i ring.BranchID) ring.Event { return ring.Failed{Branch: i} }
 func silent(i ring.BranchID) ring.Event {
 	return ring.Fired{Timer: ring.Timer{Kind: ring.TimerSilent, Branch: i}}
 }
+func stops(i ring.BranchID) ring.Event {
+	return ring.Fired{Timer: ring.Timer{Kind: ring.TimerStop, Branch: i}}
+}
 func timer(k ring.TimerKind) ring.Event { return ring.Fired{Timer: ring.Timer{Kind: k}} }
 func joins(t ring.Target) ring.Event    { return ring.Registered{Target: t} }
 func gaveUp(reason string) ring.Event   { return ring.Cancelled{Reason: reason} }
@@ -94,7 +98,7 @@ func words(effects []ring.Effect, timers bool) string {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case ring.Invite:
-			say("invite %d %s", e.Branch, e.Target.Device)
+			say("invite %d %s", e.Branch, cmp.Or(e.Target.Device, e.Target.Remote, e.Target.Trunk))
 		case ring.Cancel:
 			say("cancel %d %s", e.Branch, e.Reason)
 		case ring.Move:
@@ -138,6 +142,10 @@ func timerName(t ring.Timer) string {
 		return "next"
 	case ring.TimerClock:
 		return "clock"
+	case ring.TimerDelay:
+		return "delay"
+	case ring.TimerStop:
+		return fmt.Sprintf("stop %d", t.Branch)
 	default:
 		return "unknown"
 	}
@@ -158,12 +166,12 @@ func run(t *testing.T, rows []row) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			s, effects := ring.New(tt.plan, t0, nil)
-			if diff := cmp.Diff(tt.first, words(effects, tt.timers)); diff != "" {
+			if diff := gocmp.Diff(tt.first, words(effects, tt.timers)); diff != "" {
 				t.Fatalf("New (-want +got):\n%s", diff)
 			}
 			for i, e := range tt.events {
 				s, effects = s.Step(timed(e.ev, t0.Add(e.after)), nil)
-				if diff := cmp.Diff(e.want, words(effects, tt.timers)); diff != "" {
+				if diff := gocmp.Diff(e.want, words(effects, tt.timers)); diff != "" {
 					t.Fatalf("event %d, %+v (-want +got):\n%s", i, e.ev, diff)
 				}
 			}

@@ -9,48 +9,88 @@ const anyQ = 1 << 16
 func (s *step) begin(p Plan) {
 	s.plan, s.joined = p, nil
 	s.base = BranchID(s.branches.n)
-	s.stage, s.q = 0, anyQ
+	s.numberAt = s.elapsed()
+	s.stage, s.stageOver = -1, true
 	s.best, s.last, s.reason = verdict{}, false, ""
-	if p.Together {
-		s.q = anyQ + 1
-	}
 	s.next()
 }
 
-// next starts the next group that has a target, or comes to the outcome.
+// next starts the next group that has a target, or comes to the outcome. The
+// remote destinations of a stage start with its first group, each after its
+// delay, and ring on beside and after the groups.
 func (s *step) next() {
 	for !s.last {
-		q, ok := s.below(s.stage, s.q)
-		if !ok {
+		if s.stageOver {
 			if s.stage++; s.stage >= len(s.plan.Stages) {
 				break
 			}
-			s.q = anyQ
-			if s.plan.Together {
-				s.q++
-			}
-			continue
+			s.enter()
 		}
-		s.q = q
-		if s.invite() {
+		s.alone = !s.group()
+		if s.remotes {
+			s.startRemotes()
+		}
+		if !s.alone || s.branches.any(branch.rings) {
 			s.phase = ringing
 			s.ringTime()
 			return
 		}
+		s.stageOver = true
 	}
 	s.conclude()
 }
 
-// below returns the highest q of a stage below another.
+// enter begins a stage.
+func (s *step) enter() {
+	s.stageOver, s.alone, s.q = false, false, s.top()
+	if s.remotes = hasRemotes(s.plan.Stages[s.stage]); !s.remotes {
+		return
+	}
+	d := s.plan.RingTime
+	if d <= 0 {
+		d = (s.clockAt - s.elapsed()) * time.Duration(s.weight(s.stage)) / time.Duration(s.weight(s.stage)+s.laterGroups())
+	}
+	s.stageEnd = s.elapsed() + d
+}
+
+// top is above the q of every group.
+func (s *step) top() int {
+	if s.plan.Together {
+		return anyQ + 1
+	}
+	return anyQ
+}
+
+// group invites the next group of the stage that has a target, and reports
+// whether there was one.
+func (s *step) group() bool {
+	for {
+		q, ok := s.below(s.stage, s.q)
+		if !ok {
+			break
+		}
+		s.q = q
+		if s.invite() {
+			return true
+		}
+	}
+	return s.q < s.top() && s.inviteJoined()
+}
+
+// below returns the highest q of a stage below another. Remote destinations are
+// in no group.
 func (s *step) below(stage, than int) (q int, ok bool) {
 	if stage >= len(s.plan.Stages) {
 		return 0, false
 	}
-	if targets := s.plan.Stages[stage]; s.plan.Together {
-		return anyQ, than > anyQ && len(targets) > 0
-	}
 	targets := s.plan.Stages[stage]
 	for j := range targets {
+		if targets[j].Remote != "" {
+			continue
+		}
+		if s.plan.Together {
+			return anyQ, than > anyQ
+		}
 		if t := int(targets[j].Q); t < than && (!ok || t > q) && leads(targets, j) {
 			q, ok = t, true
 		}
@@ -58,10 +98,20 @@ func (s *step) below(stage, than int) (q int, ok bool) {
 	return q, ok
 }
 
-// leads reports whether the target at j is the first of its instance.
+// hasRemotes reports whether a stage has remote destinations.
+func hasRemotes(targets []Target) bool {
+	for j := range targets {
+		if targets[j].Remote != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// leads reports whether the target at j is the first device of its instance.
 func leads(targets []Target, j int) bool {
 	for k := range j {
-		if same(&targets[k], &targets[j]) {
+		if targets[k].Remote == "" && same(&targets[k], &targets[j]) {
 			return false
 		}
 	}
@@ -75,16 +125,66 @@ func (s *step) invite() bool {
 	targets := s.plan.Stages[s.stage]
 	for j := range targets {
 		t := &targets[j]
-		if s.inGroup(t) && leads(targets, j) && !s.used(t) {
+		if t.Remote == "" && s.inGroup(t) && leads(targets, j) && !s.used(t) && !s.expired(t) {
 			s.branch(s.newest(t))
 		}
 	}
-	for j := len(s.joined) - 1; j >= 0; j-- { // the newest first
+	s.inviteJoined()
+	return s.branches.n > n
+}
+
+// inviteJoined invites devices that registered since the last group ended, the
+// newest first, and reports whether there were any.
+func (s *step) inviteJoined() bool {
+	n := s.branches.n
+	for j := len(s.joined) - 1; j >= 0; j-- {
 		if t := &s.joined[j]; !s.used(t) && !s.later(t) {
 			s.branch(t)
 		}
 	}
 	return s.branches.n > n
+}
+
+// startRemotes starts the remote destinations whose delay is over, and all of
+// them when no device rings: they wait for the desk only (rule snr.delay).
+func (s *step) startRemotes() {
+	var next time.Duration
+	targets := s.plan.Stages[s.stage]
+	for j := range targets {
+		t := &targets[j]
+		if !s.waits(t) {
+			continue
+		}
+		if left := t.Delay - s.ofNumber(); s.alone || left <= 0 {
+			s.branch(s.newest(t))
+		} else if next == 0 || left < next {
+			next = left
+		}
+	}
+	if next == 0 {
+		s.stopDelay()
+		return
+	}
+	s.delayed = true
+	s.timer(TimerDelay, next)
+}
+
+// waits reports whether t is a remote destination of the stage at hand that is
+// still to start.
+func (s *step) waits(t *Target) bool { return t.Remote != "" && !s.used(t) && !s.expired(t) }
+
+// expired reports whether the time of t is over (rule snr.stop-after).
+func (s *step) expired(t *Target) bool { return t.StopAfter > 0 && t.StopAfter <= s.ofNumber() }
+
+// ofNumber returns how long the number rings.
+func (s *step) ofNumber() time.Duration { return s.elapsed() - s.numberAt }
+
+// stopDelay stops waiting for the delay of a remote destination.
+func (s *step) stopDelay() {
+	if s.delayed {
+		s.delayed = false
+		s.stop(TimerDelay, 0)
+	}
 }
 
 // inGroup reports whether t rings in the group at hand of its stage.
@@ -94,7 +194,28 @@ func (s *step) inGroup(t *Target) bool { return s.q == anyQ || s.q == int(t.Q) }
 func (s *step) branch(t *Target) {
 	i := s.branches.add(branch{target: t, state: trying})
 	s.do(Invite{Branch: i, Target: *t})
-	s.do(StartTimer{Timer: Timer{Kind: TimerSilent, Branch: i}, After: SilentTime})
+	if t.Trunk == "" {
+		s.do(StartTimer{Timer: Timer{Kind: TimerSilent, Branch: i}, After: SilentTime})
+	}
+	if t.StopAfter > 0 {
+		b := s.branches.at(i)
+		s.stopIn(i, &b, t.StopAfter-s.ofNumber())
+		s.branches.set(i, b)
+	}
+}
+
+// stopIn starts the TimerStop of branch i, which is b.
+func (s *step) stopIn(i BranchID, b *branch, d time.Duration) {
+	b.stopAt = max(1, int32((s.elapsed()+d)/time.Millisecond))
+	s.do(StartTimer{Timer: Timer{Kind: TimerStop, Branch: i}, After: d})
+}
+
+// unstop stops the TimerStop of branch i, which is b.
+func (s *step) unstop(i BranchID, b *branch) {
+	if b.stopAt != 0 {
+		b.stopAt = 0
+		s.stop(TimerStop, i)
+	}
 }
 
 // used reports whether the device of t had a branch already (rule
@@ -131,9 +252,16 @@ func (s *step) later(t *Target) bool {
 	return s.anyLater(func(o *Target) bool { return same(o, t) })
 }
 
-// more reports whether a group or stage with a new target can still follow.
+// more reports whether a group, a stage or a remote destination with a new target
+// can still follow.
 func (s *step) more() bool {
-	return !s.last && s.anyLater(func(o *Target) bool { return !s.used(o) })
+	if s.last {
+		return false
+	}
+	if s.delayed {
+		return true
+	}
+	return s.anyLater(func(o *Target) bool { return !s.used(o) })
 }
 
 // anyLater reports whether a target of a later group or stage is so.
@@ -142,7 +270,7 @@ func (s *step) anyLater(is func(*Target) bool) bool {
 		targets := s.plan.Stages[k]
 		for j := range targets {
 			t := &targets[j]
-			if (k > s.stage || int(t.Q) < s.q && s.q < anyQ) && leads(targets, j) && is(t) {
+			if (k > s.stage || t.Remote == "" && int(t.Q) < s.q && s.q < anyQ) && leads(targets, j) && is(t) {
 				return true
 			}
 		}
@@ -151,17 +279,17 @@ func (s *step) anyLater(is func(*Target) bool) bool {
 }
 
 // ringTime starts the ring time of the group at hand, unless the clock ends it.
+// The last group of a stage with remote destinations rings as long as those.
 func (s *step) ringTime() {
 	left := s.clockAt - s.elapsed()
-	d := left
-	if s.plan.RingTime > 0 {
+	var d time.Duration
+	switch below := s.groups(s.stage, s.q); {
+	case s.remotes && below == 0:
+		d = max(s.stageEnd-s.elapsed(), NextTime)
+	case s.plan.RingTime > 0:
 		d = s.plan.RingTime / time.Duration(s.groups(s.stage, anyQ+1))
-	} else {
-		rest := 1 + s.groups(s.stage, s.q)
-		for k := s.stage + 1; k < len(s.plan.Stages); k++ {
-			rest += s.groups(k, anyQ+1)
-		}
-		d /= time.Duration(rest)
+	default:
+		d = left / time.Duration(1+below+s.laterGroups())
 	}
 	if d >= left {
 		s.stopStage()
@@ -169,6 +297,24 @@ func (s *step) ringTime() {
 	}
 	s.timed, s.stageAt = true, s.elapsed()+d
 	s.timer(TimerStage, d)
+}
+
+// laterGroups counts the groups of the stages that follow.
+func (s *step) laterGroups() int {
+	n := 0
+	for k := s.stage + 1; k < len(s.plan.Stages); k++ {
+		n += s.weight(k)
+	}
+	return n
+}
+
+// weight counts the groups of a stage; remote destinations alone are one.
+func (s *step) weight(stage int) int {
+	n := s.groups(stage, anyQ+1)
+	if n == 0 && hasRemotes(s.plan.Stages[stage]) {
+		return 1
+	}
+	return n
 }
 
 // groups counts the groups of a stage below a q.
@@ -192,15 +338,20 @@ func (s *step) stopStage() {
 	}
 }
 
-// clear gives the group at hand up; with last no group of the number follows.
+// clear gives the group at hand up, and with the last group of the stage its
+// remote destinations; with last no group of the number follows.
 func (s *step) clear(last bool) {
-	s.last = last
+	_, more := s.below(s.stage, s.q)
+	s.last, s.stageOver = last, last || !more
+	if s.stageOver {
+		s.stopDelay()
+	}
 	for i := range BranchID(s.branches.n) {
-		if b := s.branches.at(i); b.rings() {
+		if b := s.branches.at(i); b.rings() && (s.stageOver || !b.remote()) {
 			s.best = s.best.better(missed(b.heard))
 		}
 	}
-	s.giveUp("") // ring.reason: none when the plan moves on
+	s.giveUp("", s.stageOver) // ring.reason: none when the plan moves on
 	s.stopStage()
 	if s.phase == clearing {
 		return
@@ -212,7 +363,12 @@ func (s *step) clear(last bool) {
 
 // advance goes on when no branch holds the call up any more.
 func (s *step) advance() {
-	if s.phase == visiting || s.phase == ended || s.branches.any(branch.holds) {
+	if s.phase == visiting || s.phase == ended {
+		return
+	}
+	// Remote destinations do not hold up the next group of devices.
+	all := s.phase == leaving || s.alone || s.stageOver
+	if s.branches.any(func(b branch) bool { return b.holds() && (all || !b.remote()) }) {
 		return
 	}
 	if s.phase == clearing {
@@ -250,6 +406,7 @@ func (s *step) conclude() {
 	o := Outcome{Kind: v.kind, Status: v.status, Branch: v.from}
 	if s.plan.Visits.Has(o.Kind) && s.elapsed() < s.clockAt {
 		s.stopStage()
+		s.stopDelay()
 		s.phase, s.outcome = visiting, o
 		s.do(Visit{Outcome: o})
 		return
@@ -264,10 +421,11 @@ func (s *step) retry(i BranchID) bool {
 		return false
 	}
 	t := s.spare(s.branches.at(i).target)
-	if t != nil {
-		s.branch(t)
+	if t == nil || s.expired(t) {
+		return false
 	}
-	return t != nil
+	s.branch(t)
+	return true
 }
 
 // spare returns a target of the same device on a flow that no branch had yet.
@@ -306,7 +464,12 @@ func (s *step) fired(t Timer) {
 		if s.phase != ended && s.due(t.Kind, s.clockAt) {
 			s.timeUp()
 		}
-	case TimerDelay, TimerStop:
+	case TimerDelay:
+		if s.rings() && s.delayed {
+			s.startRemotes()
+		}
+	case TimerStop:
+		s.stopped(t.Branch)
 	default:
 	}
 }
@@ -347,6 +510,7 @@ func (s *step) silence(i BranchID) {
 	}
 	if b.state == trying {
 		b.state = silent
+		s.unstop(i, &b)
 		s.best = s.best.better(missed(false))
 	} else {
 		b.quiet = true
@@ -355,6 +519,35 @@ func (s *step) silence(i BranchID) {
 	if doubtable(b.target) {
 		s.do(Doubt{Branch: i})
 	}
+	s.advance()
+}
+
+// stopped gives up a branch whose time is over (rule snr.stop-after), and half a
+// second later the waiting for it.
+func (s *step) stopped(i BranchID) {
+	if i < 0 || int(i) >= s.branches.n || s.phase == ended {
+		return
+	}
+	b := s.branches.at(i)
+	if b.stopAt == 0 {
+		return
+	}
+	if left := time.Duration(b.stopAt)*time.Millisecond - s.elapsed(); left > 0 { // stale, or moved
+		s.stopIn(i, &b, left)
+		return
+	}
+	b.stopAt = 0
+	switch {
+	case b.rings():
+		s.count(i, missed(b.heard))
+		b.state = cancelling
+		s.do(Cancel{Branch: i})
+		s.stopIn(i, &b, NextTime)
+	case b.state == cancelling:
+		b.quiet = true
+	default: // it ended, or never spoke
+	}
+	s.branches.set(i, b)
 	s.advance()
 }
 
@@ -390,6 +583,12 @@ func (s *step) join(t Target) *Target {
 	return &s.joined[len(s.joined)-1]
 }
 
+// keep takes over what the plan says of a target that registered again.
+func (t *Target) keep(o *Target) {
+	t.Service, t.Remote, t.Delay, t.StopAfter = o.Service, o.Remote, o.Delay, o.StopAfter
+	t.Identity, t.Alert = o.Identity, o.Alert
+}
+
 // returned takes a device that has a branch and registered again.
 func (s *step) returned(i BranchID, t Target) {
 	b := s.branches.at(i)
@@ -409,6 +608,8 @@ func (s *step) returned(i BranchID, t Target) {
 	if b.target.Flow == t.Flow && b.state != broken {
 		return // a refresh
 	}
+	again = again && !s.expired(b.target)
+	t.keep(b.target)
 	b.target = s.join(t)
 	s.do(Move{Branch: i, Target: t})
 	switch {
@@ -417,6 +618,11 @@ func (s *step) returned(i BranchID, t Target) {
 	case b.state == silent && again: // the INVITE is sent again over the new flow
 		b.state = trying
 		s.do(StartTimer{Timer: Timer{Kind: TimerSilent, Branch: i}, After: SilentTime})
+	default:
+		again = false
+	}
+	if again && t.StopAfter > 0 {
+		s.stopIn(i, &b, t.StopAfter-s.ofNumber())
 	}
 	s.branches.set(i, b)
 }

@@ -20,7 +20,7 @@ const (
 	busy             // 486, 600
 	unanswered       // it rang
 	resubmit         // 401, 407, 415, 420, 484: the caller can do something about it (RFC 3261 §16.7 step 6)
-	ending           // 603 and other 6xx
+	ending           // 603 and other 6xx, and a redirect that is followed
 )
 
 // better returns the better of two verdicts.
@@ -39,9 +39,27 @@ func missed(rang bool) verdict {
 	return verdict{rank: unreachable, kind: Unreachable, status: 480, from: None}
 }
 
-// judge returns the verdict about a final response from 300 on. Its status is
-// never 408, 487 or 503, nor a 3xx: a redirect is dialled, not relayed
-// (rules ring.final, device.redirect).
+// redirected is the verdict about a device that redirects; 480 is what the
+// caller gets when that cannot be followed any more.
+func redirected(i BranchID) verdict {
+	return verdict{rank: ending, kind: Redirected, status: 480, from: i}
+}
+
+// judgeRemote returns the verdict about the final response of a remote
+// destination. It decides nothing for the number: where the desk rang the number
+// was not answered, even if the mobile was busy or declined; where nothing else
+// could be reached, a busy mobile makes it busy. What a network far away says of
+// itself is not passed on.
+func judgeRemote(status int, rang bool) verdict {
+	if status == 486 || status == 600 || status == 603 {
+		return verdict{rank: busy, kind: Busy, status: 486, from: None}
+	}
+	return missed(rang)
+}
+
+// judge returns the verdict about a final response from 300 on of a device, or
+// of a trunk that was dialled. Its status is never 408, 487 or 503, nor a 3xx: a
+// redirect is dialled, not relayed (rules ring.final, device.redirect).
 func judge(i BranchID, status int, rang bool) verdict {
 	v := missed(rang)
 	switch {
