@@ -76,8 +76,9 @@ type Call struct {
 	Anchored   string    `json:"anchored,omitempty"` // the rule why it is anchored, "" it is proxied
 	Story      []Step    `json:"-"`
 	Legs       []Leg     `json:"-"` // of an anchored call, the caller's first
-	// Where the ends were when the call was answered, over UDP: for a request to
-	// one that is no longer registered.
+	// Where the ends were when the call was answered: for a request to one that is
+	// no longer registered, over UDP, or from it. The port of one that had a
+	// connection is 0: it is not to be reached there.
 	CallerAddr netip.AddrPort `json:"-"`
 	CalleeAddr netip.AddrPort `json:"-"`
 }

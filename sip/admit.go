@@ -64,6 +64,7 @@ func (s *Server) admit(p *transport.Packet) (a admission, ok bool) {
 	v := s.auth.Check(m, p.Flow, home.Name, home.Realm, now)
 	switch v.Kind {
 	case auth.Accepted:
+		p.Peer.Prove(transport.Proven)
 		return s.accepted(p, v, home, asked, uri, uriOK)
 	case auth.Challenge, auth.Stale:
 		s.challenge(p, home, v.Kind == auth.Stale, now)
@@ -118,6 +119,7 @@ func (s *Server) admitInDialog(p *transport.Packet, from, to string) (a admissio
 		return a, false
 	}
 	a.dialog = d
+	p.Peer.Prove(transport.Guest)
 	return a, true
 }
 
@@ -126,6 +128,7 @@ func (s *Server) admitInDialog(p *transport.Packet, from, to string) (a admissio
 func (s *Server) stranger(p *transport.Packet, asked *directory.Tenant, uri wire.URI, uriOK bool) (a admission, ok bool) {
 	a.from = auth.From{Origin: routing.OriginStranger, Domain: asked.Name, Realm: asked.Realm}
 	a.from.Caller.Number = user(&p.Msg, wire.From)
+	p.Peer.Prove(transport.Guest)
 	return s.routed(p, a, uri, uriOK), true
 }
 

@@ -7,6 +7,7 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,6 +42,8 @@ type Options struct {
 	Digest      []string        // algorithms offered, the preferred one first; nil: SHA-256, MD5
 	MD5Only     []string        // how User-Agent begins of phones that give up when SHA-256 is offered beside MD5
 	Limits      location.Limits // of bindings
+	Connections transport.Limits
+	ClientTLS   *tls.Config // of TLS connections that we make; nil: authorities of the system, no certificate of ours
 	MaxLanes    int             // calls and other exchanges with state at one time; 0: that of package lane
 	Registerer  prometheus.Registerer
 	Logger      *slog.Logger // nil: discard
@@ -51,6 +54,9 @@ type Location interface {
 	registrar.Location
 	proxy.Location
 	auth.Location
+	// RemoveFlow ends the bindings of an AOR that lead down a flow that is gone. It
+	// waits until that is saved.
+	RemoveFlow(ctx context.Context, aor location.AOR, f location.Flow) error
 }
 
 // Calls keeps the live calls, their journal and their records.
@@ -78,6 +84,7 @@ type Server struct {
 	ends      *auth.Ends
 	resolver  *resolver
 	calls     Calls
+	location  Location
 	ringing   *lane.Index[location.AOR] // calls that ring at a number, each a ringer
 	registrar *registrar.Registrar
 	proxy     *proxy.Proxy
@@ -96,7 +103,7 @@ func New(o Options) (_ *Server, err error) {
 	}
 	s := &Server{
 		tenants: o.Tenants, old: o.MD5Only, log: o.Logger, calls: o.Calls,
-		resolver: newResolver(o.World), ringing: lane.NewIndex[location.AOR](),
+		resolver: newResolver(o.World), location: o.Location, ringing: lane.NewIndex[location.AOR](),
 		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
 	}
 	s.pool = lane.NewPool(lane.PoolOptions{MaxLanes: o.MaxLanes, Logger: o.Logger, Registerer: o.Registerer})
@@ -115,7 +122,8 @@ func New(o Options) (_ *Server, err error) {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
 	s.transport, err = transport.New(transport.Options{
-		Listeners: o.Listeners, Handler: s.handle, Registerer: o.Registerer, Logger: o.Logger,
+		Listeners: o.Listeners, Handler: s.handle, Gone: s.gone, Limits: o.Connections, ClientTLS: o.ClientTLS,
+		Registerer: o.Registerer, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
@@ -354,12 +362,16 @@ func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet,
 // register carries a REGISTER out: from memory when it changes nothing but
 // time, else in the pool, for a new binding is committed before the 200.
 func (s *Server) register(ln *lane.Lane, srv *transaction.Server, job *registrar.Job) {
+	peer := srv.Request.Peer
 	if res, done := job.Try(); done {
 		s.registered(srv, res)
 		return
 	}
 	err := ln.Do(func(ctx context.Context) lane.Event {
 		res := job.Run(ctx)
+		if peer != nil && len(res.Added) > 0 {
+			s.tie(ctx, peer, res.AOR)
+		}
 		return lane.Continue(func() { s.registered(srv, res) })
 	})
 	if err != nil {

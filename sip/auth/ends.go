@@ -17,6 +17,8 @@ import (
 type Network interface {
 	Advertise(local netip.AddrPort) netip.AddrPort
 	Addrs() []netip.AddrPort // of the listeners, always in the same order
+	// Between returns the flow that is open between the addresses of f.
+	Between(f location.Flow) (location.Flow, bool)
 }
 
 // A Location knows where devices are.
@@ -37,6 +39,7 @@ type From struct {
 // Ends finds the ends of calls: who a [Side] is, and where. It is safe for
 // concurrent use.
 type Ends struct {
+	net    Network
 	loc    Location
 	locals []netip.AddrPort // of the listeners
 	ours   []netip.AddrPort // what others call them
@@ -44,7 +47,7 @@ type Ends struct {
 
 // NewEnds returns the ends of calls over the listeners of a network.
 func NewEnds(net Network, loc Location) *Ends {
-	e := &Ends{loc: loc, locals: net.Addrs()}
+	e := &Ends{net: net, loc: loc, locals: net.Addrs()}
 	for _, local := range e.locals {
 		e.ours = append(e.ours, net.Advertise(local))
 	}
@@ -86,6 +89,21 @@ func isAddr(text []byte, a netip.Addr) bool {
 	}
 	other, err := netip.ParseAddr(string(text))
 	return err == nil && other == a
+}
+
+// TransportParam is what a URI of ours has behind its address, so that who uses it
+// comes the same way (RFC 3261 §19.1.1, RFC 7118 §5.3): nothing for UDP.
+func TransportParam(tr location.Transport) string {
+	switch tr {
+	case location.TCP:
+		return ";transport=tcp"
+	case location.TLS:
+		return ";transport=tls"
+	case location.WS, location.WSS:
+		return ";transport=ws"
+	default:
+		return ""
+	}
 }
 
 // OurRoute reports whether the value of a Route or Record-Route is ours.
@@ -161,7 +179,7 @@ func (e *Ends) Find(s Side, domain string, uri []byte) (location.Flow, bool) {
 		if int(s.Listener) >= len(e.locals) {
 			return location.Flow{}, false
 		}
-		return location.Flow{Transport: s.Transport, Local: e.locals[s.Listener], Remote: s.Addr}, true
+		return e.net.Between(location.Flow{Transport: s.Transport, Local: e.locals[s.Listener], Remote: s.Addr})
 	}
 	bs, _ := e.bindings(s, domain)
 	best := -1

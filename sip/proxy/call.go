@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"time"
 
 	"bellhop/feed"
@@ -106,6 +107,17 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 func (c *call) Registered(target ring.Target) {
 	c.now = time.Now()
 	c.step(ring.Registered{Now: c.now, Target: target})
+}
+
+// Gone takes that a connection closed: nobody will answer over it. A device that
+// comes back rings again (rule ring.devices). It is for steps of the call's lane.
+func (c *call) Gone(flow location.Flow) {
+	for i := range c.branches {
+		if b := &c.branches[i]; b.client != nil && !b.client.Done() && b.target.Flow == flow {
+			c.now = time.Now()
+			c.step(ring.Failed{Now: c.now, Branch: ring.BranchID(i)})
+		}
+	}
 }
 
 // step takes an event of the plan and carries out what follows from it.
@@ -347,7 +359,7 @@ func (c *call) answered(from ring.BranchID, res *wire.Message) {
 		l.State, l.AnsweredAt, l.Status, l.Outcome = feed.Talking, c.now, res.Status(), "answered"
 		l.CalleeTag = string(res.ToTag())
 		l.Device = c.branches[from].target.Device
-		l.CallerAddr, l.CalleeAddr = c.srv.ReplyFlow().Remote, c.branches[from].target.Flow.Remote
+		l.CallerAddr, l.CalleeAddr = placeOf(c.srv.ReplyFlow()), placeOf(c.branches[from].target.Flow)
 		l.Deadline = c.now.Add(callDeadline)
 	})
 	if err := c.x.calls.Answered(c.live); err != nil {
@@ -355,6 +367,14 @@ func (c *call) answered(from ring.BranchID, res *wire.Message) {
 		c.x.log.Error("call not journaled", "call", c.live.ID, "err", err)
 	}
 	c.x.counter.Setup(c.now.Sub(c.live.Started))
+}
+
+// placeOf is the other end of a flow as a call remembers it.
+func placeOf(f location.Flow) netip.AddrPort {
+	if f.Transport == location.UDP {
+		return f.Remote
+	}
+	return netip.AddrPortFrom(f.Remote.Addr(), 0)
 }
 
 // callDeadline is how long a call counts without a sign of life (rule busy).

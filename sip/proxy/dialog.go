@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"time"
 
 	"bellhop/feed"
@@ -105,8 +106,8 @@ func (x *Proxy) comesFrom(p *transport.Packet, s auth.Side, domain string, dir a
 	if is, known := x.ends.From(p.Flow, s, domain); is || known {
 		return is
 	}
-	f, ok := x.remembered(p, dir == auth.Downstream)
-	return ok && f.Transport == p.Flow.Transport && f.Remote.Addr() == p.Flow.Remote.Addr()
+	addr, ok := x.remembered(p, dir == auth.Downstream)
+	return ok && addr.Addr() == p.Flow.Remote.Addr() && (addr.Port() == 0) == (p.Flow.Transport != location.UDP)
 }
 
 // find returns the flow to side: the newest one of its binding, else the one the
@@ -115,21 +116,22 @@ func (x *Proxy) find(p *transport.Packet, s auth.Side, domain string, dir auth.D
 	if f, ok := x.ends.Find(s, domain, p.Msg.RequestURI()); ok || s.Kind == auth.Address {
 		return f, ok
 	}
-	return x.remembered(p, dir == auth.Upstream)
+	addr, ok := x.remembered(p, dir == auth.Upstream)
+	return location.Flow{Transport: location.UDP, Local: p.Flow.Local, Remote: addr}, ok && addr.Port() != 0
 }
 
-// remembered returns the flow that an end had when the call was answered: for a
-// device that is no longer registered.
-func (x *Proxy) remembered(p *transport.Packet, caller bool) (location.Flow, bool) {
+// remembered returns where an end was when the call was answered: for a device
+// that is no longer registered. The port of one that had a connection is 0.
+func (x *Proxy) remembered(p *transport.Packet, caller bool) (netip.AddrPort, bool) {
 	call, ok := x.callOf(&p.Msg)
 	if !ok {
-		return location.Flow{}, false
+		return netip.AddrPort{}, false
 	}
 	addr := call.CalleeAddr
 	if caller {
 		addr = call.CallerAddr
 	}
-	return location.Flow{Transport: location.UDP, Local: p.Flow.Local, Remote: addr}, addr.IsValid()
+	return addr, addr.IsValid()
 }
 
 func (x *Proxy) callOf(m *wire.Message) (*feed.Call, bool) {

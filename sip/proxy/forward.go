@@ -28,7 +28,7 @@ type outgoing struct {
 	id      transaction.ID
 	loop    uint32
 	token   *auth.Token    // of our Record-Route, nil: none
-	came    netip.AddrPort // the listener the request came to
+	came    *location.Flow // how the request came
 	breadth int            // Max-Breadth, 0: as received
 	hops    []routing.Hop
 	domain  string
@@ -58,7 +58,7 @@ func (x *Proxy) compose(dst []byte, p *transport.Packet, o *outgoing) []byte {
 	if o.uri != nil {
 		c.SetRequestURI(o.uri)
 	}
-	o.came = p.Flow.Local
+	o.came = &p.Flow
 	x.insertTop(c, m, o)
 	x.fixTopVia(c, p)
 	c.decrement(m)
@@ -114,9 +114,10 @@ func (x *Proxy) insertTop(c *composer, m *wire.Message, o *outgoing) {
 	c.line = append(c.line, "\r\n"...)
 	if o.token != nil {
 		c.token = x.appendToken(c.token[:0], m, o.domain, o.token)
-		c.recordRoute(ours)
-		if came := x.net.Advertise(o.came); came != ours { // each end gets an address it reaches (RFC 5658)
-			c.recordRoute(came)
+		c.recordRoute(ours, o.flow.Transport)
+		// Each end gets an address it reaches (RFC 5658).
+		if came := x.net.Advertise(o.came.Local); came != ours || o.came.Transport != o.flow.Transport {
+			c.recordRoute(came, o.came.Transport)
 		}
 	}
 	c.InsertTop(c.line)
@@ -124,12 +125,13 @@ func (x *Proxy) insertTop(c *composer, m *wire.Message, o *outgoing) {
 
 // recordRoute adds our Record-Route with the token that was made last; none when
 // it could not be made.
-func (c *composer) recordRoute(at netip.AddrPort) {
+func (c *composer) recordRoute(at netip.AddrPort, tr location.Transport) {
 	if len(c.token) == 0 {
 		return
 	}
 	c.line = append(append(append(c.line, "Record-Route: <sip:"...), c.token...), '@')
 	c.line = at.AppendTo(c.line)
+	c.line = append(c.line, auth.TransportParam(tr)...)
 	c.line = append(c.line, ";lr>\r\n"...)
 }
 

@@ -67,7 +67,7 @@ func (x *Proxy) Stray(p *transport.Packet) bool {
 		return false
 	}
 	c, ok := x.calls.Find(m.CallID(), m.FromTag())
-	if !ok || c.State != feed.Talking || c.CalleeTag != string(m.ToTag()) || !c.CallerAddr.IsValid() || c.CalleeAddr.Addr() != p.Flow.Remote.Addr() {
+	if !ok || c.State != feed.Talking || c.CalleeTag != string(m.ToTag()) || !c.CallerAddr.IsValid() || c.CallerAddr.Port() == 0 || c.CalleeAddr.Addr() != p.Flow.Remote.Addr() {
 		return false
 	}
 	vias := 0

@@ -1,6 +1,7 @@
 package siptest
 
 import (
+	"cmp"
 	"bytes"
 	"fmt"
 	"net/netip"
@@ -247,7 +248,7 @@ func (r *Request) render(p *Phone) []byte {
 		r.Branch = p.branch()
 	}
 	if r.Via == "" {
-		r.Via = "SIP/2.0/UDP " + p.Addr.String() + ";branch=" + r.Branch + ";rport"
+		r.Via = "SIP/2.0/" + cmp.Or(p.Transport, "UDP") + " " + p.Addr.String() + ";branch=" + r.Branch + ";rport"
 	}
 	if r.Contact == "" {
 		r.Contact = "-"

@@ -144,6 +144,7 @@ type Conn struct {
 	queue  chan Datagram
 	once   sync.Once
 	closed chan struct{}
+	stream net.Conn // of a phone that has a connection
 }
 
 // ErrClosed ends reads of a closed [Conn].
@@ -165,6 +166,9 @@ func (c *Conn) WriteTo(p []byte, to net.Addr) (int, error) {
 	if !ok {
 		return 0, os.ErrInvalid
 	}
+	if c.stream != nil {
+		return c.stream.Write(p)
+	}
 	c.net.send(Datagram{From: c.addr, To: a.AddrPort(), Data: append([]byte(nil), p...)})
 	return len(p), nil
 }
@@ -172,6 +176,9 @@ func (c *Conn) WriteTo(p []byte, to net.Addr) (int, error) {
 // Close ends the reads; what comes later is lost.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
+		if c.stream != nil {
+			_ = c.stream.Close()
+		}
 		c.net.mu.Lock()
 		if c.net.conns[c.addr] == c {
 			delete(c.net.conns, c.addr)

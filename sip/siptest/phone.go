@@ -22,6 +22,9 @@ type Line struct {
 	Addr     netip.AddrPort
 	Server   netip.AddrPort
 	Instance string // +sip.instance without quotes, "" for none
+
+	Transport string   // of Via and Contact: "" is UDP
+	Streams   *Streams // what carries its connection; nil for UDP
 }
 
 // A Phone is a user agent that follows the script of a test. It starts no
@@ -38,6 +41,7 @@ type Phone struct {
 	// Patience is how long Wait waits: a minute.
 	Patience time.Duration
 
+	net       *Network
 	conn      *Conn
 	challenge *digest.Challenge
 	count     int // nc
@@ -47,14 +51,31 @@ type Phone struct {
 
 // NewPhone puts a phone into the network.
 func NewPhone(n *Network, l Line) *Phone {
-	return &Phone{Line: l, conn: n.Listen(l.Addr), Patience: time.Minute}
+	p := &Phone{Line: l, net: n, Patience: time.Minute}
+	p.conn = p.connect()
+	return p
+}
+
+// connect gives the phone its socket, or its connection.
+func (p *Phone) connect() *Conn {
+	if p.Streams == nil {
+		return p.net.Listen(p.Addr)
+	}
+	c := &Conn{net: p.net, addr: p.Addr, queue: make(chan Datagram, depth), closed: make(chan struct{})}
+	stream, err := p.Streams.Dial(p.Addr, p.Server)
+	if err != nil {
+		panic(err) // a mistake of the test
+	}
+	c.stream = stream
+	go c.receive(p.Server)
+	return c
 }
 
 // Move gives the phone another address; the old one is dead.
 func (p *Phone) Move(to netip.AddrPort) {
-	n := p.conn.net
 	_ = p.conn.Close()
-	p.Addr, p.conn = to, n.Listen(to)
+	p.Addr = to
+	p.conn = p.connect()
 	p.challenge = nil // a nonce is for one source
 }
 
@@ -65,7 +86,13 @@ func (p *Phone) Close() { _ = p.conn.Close() }
 func (p *Phone) AOR() string { return "sip:" + p.Number + "@" + p.Domain }
 
 // Contact is the URI the phone registers.
-func (p *Phone) Contact() string { return "sip:" + p.Number + "@" + p.Addr.String() }
+func (p *Phone) Contact() string {
+	uri := "sip:" + p.Number + "@" + p.Addr.String()
+	if p.Transport != "" {
+		uri += ";transport=" + strings.ToLower(p.Transport)
+	}
+	return uri
+}
 
 // ID returns what no other message has.
 func (p *Phone) ID() string {

@@ -1,10 +1,14 @@
 package siptest
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -73,6 +77,46 @@ type StreamListener struct {
 	queue  chan net.Conn
 	once   sync.Once
 	closed chan struct{}
+}
+
+// receive cuts what comes from the server into messages, until the end.
+func (c *Conn) receive(server netip.AddrPort) {
+	r := bufio.NewReader(c.stream)
+	for {
+		b, err := readMessage(r)
+		if err != nil {
+			return
+		}
+		if len(b) > 0 {
+			c.queue <- Datagram{From: server, To: c.addr, Data: b}
+		}
+	}
+}
+
+// readMessage reads one message, or an empty line: nothing.
+func readMessage(r *bufio.Reader) (b []byte, err error) {
+	size := 0
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return nil, err
+		}
+		b = append(b, line...)
+		if line == "\r\n" {
+			break
+		}
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "Content-Length") {
+			if size, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if len(b) == len("\r\n") {
+		return nil, nil
+	}
+	body := make([]byte, size)
+	_, err = io.ReadFull(r, body)
+	return append(b, body...), err
 }
 
 // Accept waits for a connection.

@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,6 +46,7 @@ type Peer struct {
 
 	mu      sync.Mutex // guards what follows
 	link    link
+	ties    []location.AOR
 	out     *batch // waits for the writer; nil: nothing
 	writing bool
 	ending  bool // closes when out is written
@@ -100,6 +102,24 @@ func (p *Peer) SetValue(v any) (open bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return !p.closed
+}
+
+// Tie remembers that bindings of an AOR lead down the connection. It reports
+// false when the connection has closed, and nobody will be told of it.
+func (p *Peer) Tie(aor location.AOR) (open bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Contains(p.ties, aor) {
+		p.ties = append(p.ties, aor)
+	}
+	return !p.closed
+}
+
+// Ties are the AORs of which bindings led down the connection.
+func (p *Peer) Ties() []location.AOR {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.ties)
 }
 
 // maxQueue is how many bytes may wait for a peer that reads slowly, beside those

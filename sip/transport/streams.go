@@ -57,6 +57,7 @@ type streams struct {
 	all      map[*Peer]struct{}
 	unproven list.List // of *Peer, oldest first
 	sources  map[netip.Addr]*source
+	places   map[location.Flow]*Peer // the newest connection between two addresses; the Flow has no Conn
 	unparsed int
 }
 
@@ -72,7 +73,7 @@ type source struct{ peers, unproven, unparsed int }
 func newStreams(l Limits, gone func(*Peer), m *streamMetrics) *streams {
 	s := &streams{
 		limits: l.withDefaults(), gone: gone, metrics: m,
-		all: make(map[*Peer]struct{}), sources: make(map[netip.Addr]*source),
+		all: make(map[*Peer]struct{}), sources: make(map[netip.Addr]*source), places: make(map[location.Flow]*Peer),
 	}
 	for i := range s.shards {
 		s.shards[i].peers = make(map[uint64]*Peer)
@@ -189,6 +190,18 @@ func (s *streams) enter(p *Peer, f location.Flow) {
 	sh.peers[f.Conn] = p
 	sh.mu.Unlock()
 	s.metrics.open[f.Transport].Inc()
+	f.Conn = 0
+	s.mu.Lock()
+	s.places[f] = p
+	s.mu.Unlock()
+}
+
+// between returns the connection that has the addresses of f.
+func (s *streams) between(f location.Flow) *Peer {
+	f.Conn = 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.places[f]
 }
 
 // peer returns the connection of a flow.
@@ -218,6 +231,10 @@ func (s *streams) leave(p *Peer) {
 	s.proveLocked(p)
 	s.holdLocked(p, 0)
 	delete(s.all, p)
+	place := p.flow
+	if place.Conn = 0; s.places[place] == p {
+		delete(s.places, place)
+	}
 	if src := s.sources[p.source]; src != nil {
 		if src.peers--; src.peers == 0 {
 			delete(s.sources, p.source)

@@ -259,6 +259,19 @@ func (t *Transport) Send(f location.Flow, b []byte) error {
 	return nil
 }
 
+// Between returns the flow of the connection that is open between the addresses of
+// f, and f itself when it is UDP. It is for ends of calls that are known by their
+// address, which they proved; a binding has the flow itself.
+func (t *Transport) Between(f location.Flow) (location.Flow, bool) {
+	if f.Transport == location.UDP {
+		return f, true
+	}
+	if p := t.streams.between(f); p != nil {
+		return p.flow, true
+	}
+	return location.Flow{}, false
+}
+
 // Run reads from all listeners until ctx ends, then closes them and returns
 // when all readers have. It returns an error when a reader broke: then all end.
 //

@@ -1,0 +1,280 @@
+package sip_test
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bellhop/routing/location"
+	"bellhop/sip"
+	"bellhop/sip/siptest"
+	"bellhop/sip/transport"
+)
+
+// A campus is a house that is reached over UDP and TCP.
+type campus struct {
+	*house
+	streams *siptest.Streams
+}
+
+func inCampus(t *testing.T, scenario func(t *testing.T, c *campus)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := &campus{streams: new(siptest.Streams)}
+		c.house = newHouse(t, 1, func(o *sip.Options) {
+			o.Listeners = append(o.Listeners, transport.Listener{
+				Transport: location.TCP, Stream: c.streams.Listen(netip.MustParseAddrPort(server)),
+			})
+		})
+		scenario(t, c)
+		c.sane(t)
+	})
+}
+
+// phone puts a device into the network that speaks a transport.
+func (c *campus) phone(device string, host int, tr string) *siptest.Phone {
+	if tr == "" {
+		return c.house.phone(device, host)
+	}
+	return siptest.NewPhone(c.net, siptest.Line{
+		Device: device, Password: password, Instance: "<urn:x:" + device + ">", Number: device[len(device)-4:], Domain: domain,
+		Addr:      netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), 40000),
+		Server:    netip.MustParseAddrPort(server),
+		Transport: tr, Streams: c.streams,
+	})
+}
+
+func (c *campus) registered(t *testing.T, device string, host int, tr string) *siptest.Phone {
+	t.Helper()
+	p := c.phone(device, host, tr)
+	if res := p.Register(t, siptest.Registration{}); res.Status() != 200 {
+		t.Fatalf("REGISTER of %s = %d %s", device, res.Status(), res.Reason())
+	}
+	p.Ladder = nil
+	return p
+}
+
+// bindings are the contacts of a number.
+func (c *campus) bindings(number string) (out []string) {
+	aor, _ := location.NewAOR(number, domain)
+	for _, b := range c.store.Bindings.Bindings(aor) {
+		out = append(out, b.Contact)
+	}
+	return out
+}
+
+func TestCallsBetweenTransports(t *testing.T) {
+	t.Parallel()
+	via := func(tr string) string {
+		if tr == "" {
+			return "UDP"
+		}
+		return tr
+	}
+	param := func(tr string) string {
+		if tr == "" {
+			return ""
+		}
+		return ";transport=" + strings.ToLower(tr)
+	}
+	for _, from := range []string{"", "TCP"} {
+		for _, to := range []string{"", "TCP"} {
+			for _, hangsUp := range []string{"caller", "callee"} {
+				t.Run(via(from)+" to "+via(to)+", "+hangsUp+" hangs up", func(t *testing.T) {
+					t.Parallel()
+					inCampus(t, func(t *testing.T, c *campus) {
+						ana, ben := c.registered(t, "desk-1001", 11, from), c.registered(t, "desk-1002", 12, to)
+						call := ana.Call(t, "1002")
+						inv := ben.Wait(t, "INVITE")
+						if v := inv.Headers("Via")[0]; !strings.HasPrefix(v, "SIP/2.0/"+via(to)+" "+server) {
+							t.Errorf("top Via %s, want one of %s", v, via(to))
+						}
+						routes := inv.Routes()
+						if len(routes) == 2 == (from == to) {
+							t.Errorf("Record-Route %q, want one for each transport", routes)
+						}
+						if r := routes[0]; !strings.HasSuffix(r, server+param(to)+";lr>") {
+							t.Errorf("Record-Route of the callee %s, want %s", r, param(to))
+						}
+						if r := routes[len(routes)-1]; !strings.HasSuffix(r, server+param(from)+";lr>") {
+							t.Errorf("Record-Route of the caller %s, want %s", r, param(from))
+						}
+						ben.Reply(inv, siptest.Answer{Status: 180})
+						ana.Wait(t, "180 INVITE")
+						ben.Reply(inv, siptest.Answer{Status: 200, Body: siptest.SDP})
+						call.Ack(ana.Wait(t, "200 INVITE"))
+						if ack := ben.Wait(t, "ACK"); len(ack.Headers("Route")) != 0 {
+							t.Errorf("ACK as forwarded:\n%s", ack.Raw)
+						}
+						pass(time.Minute)
+						if hangsUp == "caller" {
+							call.Bye()
+							ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+							ana.Wait(t, "200 BYE")
+						} else {
+							ben.Answered(inv).Bye()
+							ana.Reply(ana.Wait(t, "BYE"), siptest.Answer{Status: 200})
+							ben.Wait(t, "200 BYE")
+						}
+						if r := c.record(t); r.Outcome != "answered" {
+							t.Errorf("record %+v", r)
+						}
+					})
+				})
+			}
+		}
+	}
+}
+
+// Nothing is sent twice over a connection (RFC 3261 §17.1.1.2), and the time of a
+// transaction is the same.
+func TestNothingIsSentTwiceOverTCP(t *testing.T) {
+	t.Parallel()
+	inCampus(t, func(t *testing.T, c *campus) {
+		ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
+		begun := time.Now()
+		call := ana.Call(t, "1002")
+		ana.Patience = 2 * time.Minute
+		ana.Wait(t, "100 INVITE")
+		res := ana.Next(t, time.Minute)
+		call.Refused(res)
+		if res.Status() != 480 || time.Since(begun) > 33*time.Second {
+			t.Errorf("%s after %v, want 480 within 32 s", res.Word(), time.Since(begun))
+		}
+		pass(time.Minute)
+		ben.Next(t, 0)
+		ben.Saw(t, "< INVITE")
+		if n := ana.Next(t, time.Minute); n != nil {
+			t.Errorf("%s was sent again", n.Word())
+		}
+	})
+}
+
+// A phone that reconnects in mid-call gets what is sent to it within the call on
+// its newest connection.
+func TestReconnectInMidCall(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"caller", "callee"} {
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			inCampus(t, func(t *testing.T, c *campus) {
+				ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
+				caller, callee := talk(t, ana, ben)
+				mover, other := ana, callee
+				if who == "callee" {
+					mover, other = ben, caller
+				}
+				mover.Move(netip.AddrPortFrom(mover.Addr.Addr(), 40001))
+				synctest.Wait()
+				if n := c.bindings(mover.Number); len(n) != 0 {
+					t.Errorf("bindings of a closed connection: %v, want none", n)
+				}
+				other.Phone.Send(other.Within("OPTIONS"))
+				other.Phone.Wait(t, "480 OPTIONS") // nobody is dialed
+				if res := mover.Register(t, siptest.Registration{CallID: "reg-again"}); res.Status() != 200 {
+					t.Fatalf("REGISTER = %d", res.Status())
+				}
+				other.Bye()
+				mover.Reply(mover.Wait(t, "BYE"), siptest.Answer{Status: 200})
+				other.Phone.Wait(t, "200 BYE")
+			})
+		})
+	}
+}
+
+// A call that rings over a connection that closes ends at once when nothing else
+// rings, and a device that comes back rings again while something does.
+func TestConnectionClosesWhileItRings(t *testing.T) {
+	t.Parallel()
+	t.Run("the only phone", func(t *testing.T) {
+		t.Parallel()
+		inCampus(t, func(t *testing.T, c *campus) {
+			ana, ben := c.registered(t, "desk-1001", 11, ""), c.registered(t, "desk-1002", 12, "TCP")
+			call := ana.Call(t, "1002")
+			ben.Reply(ben.Wait(t, "INVITE"), siptest.Answer{Status: 180})
+			ana.Wait(t, "180 INVITE")
+			begun := time.Now()
+			ben.Close()
+			call.Refused(ana.Wait(t, "480 INVITE"))
+			if wait := time.Since(begun); wait > time.Second {
+				t.Errorf("the caller heard after %v", wait)
+			}
+			if n := c.bindings("1002"); len(n) != 0 {
+				t.Errorf("bindings %v, want none", n)
+			}
+			again := ana.Call(t, "1002")
+			again.Refused(ana.Wait(t, "480 INVITE"))
+		})
+	})
+	t.Run("one of two", func(t *testing.T) {
+		t.Parallel()
+		inCampus(t, func(t *testing.T, c *campus) {
+			ana, desk, soft := c.registered(t, "desk-1001", 11, ""), c.registered(t, "desk-1002", 12, ""), c.registered(t, "soft-1002", 13, "TCP")
+			call := ana.Call(t, "1002")
+			inv := desk.Wait(t, "INVITE")
+			desk.Reply(inv, siptest.Answer{Status: 180})
+			ana.Wait(t, "180 INVITE")
+			soft.Wait(t, "INVITE")
+			soft.Move(netip.MustParseAddrPort("192.0.2.14:40000"))
+			soft.Register(t, siptest.Registration{CallID: "reg-again"})
+			again := soft.Wait(t, "INVITE")
+			soft.Reply(again, siptest.Answer{Status: 200, Body: siptest.SDP})
+			call.Ack(ana.Wait(t, "200 INVITE"))
+			soft.Wait(t, "ACK")
+			desk.Reply(desk.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			desk.Reply(inv, siptest.Answer{Status: 487})
+			desk.Wait(t, "ACK")
+			call.Bye()
+			soft.Reply(soft.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			ana.Wait(t, "200 BYE")
+		})
+	})
+}
+
+// A device that calls without registering is known by its connection: nobody else
+// gets its messages, and when it is gone it is not dialed.
+func TestCallerThatIsNotRegistered(t *testing.T) {
+	t.Parallel()
+	inCampus(t, func(t *testing.T, c *campus) {
+		ana, ben := c.phone("desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "")
+		first := ana.Call(t, "1002")
+		res := ana.Wait(t, "407 INVITE")
+		first.Refused(res)
+		ana.Learn(t, res)
+		first.SendInvite(t)
+		inv := ben.Wait(t, "INVITE")
+		ben.Reply(inv, siptest.Answer{Status: 200, Body: siptest.SDP})
+		first.Ack(ana.Wait(t, "200 INVITE"))
+		ben.Wait(t, "ACK")
+		callee := ben.Answered(inv)
+		ben.Send(callee.Within("INFO"))
+		ana.Reply(ana.Wait(t, "INFO"), siptest.Answer{Status: 200})
+		ben.Wait(t, "200 INFO")
+		ana.Close()
+		synctest.Wait()
+		ben.Send(callee.Within("INFO"))
+		ben.Wait(t, "480 INFO")
+		callee.Bye()
+		ben.Wait(t, "480 BYE")
+	})
+}
+
+// What proves nothing is closed after ten seconds; what registered stays.
+func TestUnprovenConnections(t *testing.T) {
+	t.Parallel()
+	inCampus(t, func(t *testing.T, c *campus) {
+		c.registered(t, "desk-1001", 11, "TCP")
+		guess := c.phone("desk-1002", 12, "TCP")
+		guess.Password = "wrong"
+		guess.SendRegister(t, siptest.Registration{})
+		guess.Learn(t, guess.Wait(t, "401 REGISTER"))
+		guess.SendRegister(t, siptest.Registration{})
+		guess.Next(t, time.Second)
+		pass(11 * time.Second)
+		if n := c.metric(t, "bellhop_transport_connections"); n != 1 {
+			t.Errorf("%v connections are open, want that of the phone", n)
+		}
+	})
+}
