@@ -47,6 +47,7 @@ type leg struct {
 	cancelled bool
 	heard     bool
 	silent    bool // had no 1xx in its time
+	mended    bool // its flow was broken once; it may be too late for it to ring on
 	broken    bool // failed, or had 430 or 408: its device may get another INVITE
 }
 
@@ -76,7 +77,7 @@ func (w *world) away() ring.Target {
 	name := string(rune('a' + w.src.intn(5)))
 	return ring.Target{
 		Instance: "+49" + name, Contact: "+49" + name, Trunk: []string{"carrier", ""}[w.src.intn(2)], Remote: []string{"mobile", "home", ""}[w.src.intn(3)],
-		Delay: time.Duration(w.src.intn(4)) * 2 * time.Second, StopAfter: time.Duration(w.src.intn(3)) * 5 * time.Second,
+		Delay: time.Duration(w.src.intn(4)) * 2 * time.Second, StopAfter: time.Duration(int(name[0])%3) * 5 * time.Second,
 	}
 }
 
@@ -106,7 +107,11 @@ func (w *world) event() ring.Event {
 	case 0:
 		return ring.Failed{Branch: id, Now: w.now}
 	case 1:
-		return ring.Registered{Target: w.target(), Now: w.now}
+		t := w.target()
+		if w.src.intn(3) == 0 { // of a remote destination that is one of our numbers
+			t.Instance = "+49" + t.Instance
+		}
+		return ring.Registered{Target: t, Now: w.now}
 	case 2:
 		if w.src.intn(4) == 0 {
 			return ring.Cancelled{Now: w.now}
@@ -202,7 +207,11 @@ func (w *world) done(effects []ring.Effect, r *ring.Response) {
 			}
 			l.cancelled = true
 		case ring.Move:
-			w.phones[e.Branch].target, w.phones[e.Branch].broken, w.phones[e.Branch].silent = e.Target, false, false
+			l := w.phones[e.Branch]
+			if e.Target.Remote != l.target.Remote || e.Target.StopAfter != l.target.StopAfter {
+				w.fail("branch %d forgets what it is", e.Branch)
+			}
+			l.target, l.broken, l.mended = e.Target, false, l.mended || l.broken
 		case ring.Reply:
 			w.replied(e, r)
 		case ring.HangUp:
@@ -214,6 +223,9 @@ func (w *world) done(effects []ring.Effect, r *ring.Response) {
 				w.fail("timer %s started in %v", timerName(e.Timer), e.After)
 			}
 			w.timers[e.Timer] = w.now.Add(e.After)
+			if e.Timer.Kind == ring.TimerSilent {
+				w.phones[e.Timer.Branch].silent = false
+			}
 		case ring.StopTimer:
 			delete(w.timers, e.Timer)
 		case ring.Doubt:
@@ -259,7 +271,7 @@ func (w *world) times(ended bool) {
 		}
 	}
 	for i, l := range w.phones[w.base:] {
-		if d := l.target.StopAfter; d > 0 && l.rings() && !ended {
+		if d := l.target.StopAfter; d > 0 && l.rings() && !l.mended && !ended {
 			at, ok := w.timers[ring.Timer{Kind: ring.TimerStop, Branch: ring.BranchID(w.base + i)}]
 			if !ok || at.After(w.began.Add(d)) {
 				w.fail("branch %d is stopped at %v", w.base+i, at)
@@ -283,7 +295,7 @@ func (w *world) invited(e ring.Invite) {
 		w.fail("invite %d when its time is over", e.Branch)
 	}
 	for i, l := range w.phones[w.base:] {
-		if e.Target.Remote != "" && rung < e.Target.Delay && l.target.Remote == "" && l.rings() {
+		if e.Target.Remote != "" && rung < e.Target.Delay && l.target.Remote == "" && l.rings() && !l.mended {
 			w.fail("invite %d after %v while device %d rings", e.Branch, rung, w.base+i)
 		}
 	}

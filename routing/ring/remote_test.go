@@ -7,10 +7,12 @@ import (
 	"bellhop/routing/ring"
 )
 
-// mobile and home are remote destinations; dialled is a trunk that was dialled.
+// mobile, home and nephew are remote destinations, the last one a device of
+// another number of ours; dialled is a trunk that was dialled.
 var (
 	mobile  = away("mobile", 4*second, 19*second)
 	home    = away("home", 8*second, 0)
+	nephew  = ring.Target{Device: "nephew", Instance: "nephew", Contact: "sip:nephew", Remote: "1002", StopAfter: 10 * second}
 	dialled = ring.Target{Contact: "+4930123", Instance: "+4930123", Trunk: "carrier"}
 )
 
@@ -137,6 +139,17 @@ func TestStopAfter(t *testing.T) {
 				{second, res(0, 180), "reply 180 from 0"},
 				{19 * second, stops(0), "cancel 0; start stop 0 in 500ms"},
 				{19500 * time.Millisecond, stops(0), "reply 480 from -1; end no-answer 480 -1"},
+			},
+		},
+		{
+			name: "a device that comes back when its time is over", plan: one(desk, on(nephew, flow(1))), timers: true,
+			first: "invite 0 desk; start silent 0 in 4s; invite 1 nephew; start silent 1 in 4s; start stop 1 in 10s; start clock in 2m50s",
+			events: []at{
+				{0, res(0, 180), "stop silent 0; reply 180 from 0"},
+				{4 * second, silent(1), "stop stop 1; doubt 1"},
+				{6 * second, joins(on(nephew, flow(2))), "move 1 to 2; start silent 1 in 4s; start stop 1 in 4s"},
+				{10 * second, stops(1), "cancel 1; start stop 1 in 500ms"},
+				{11 * second, stops(1), ""},
 			},
 		},
 		{
@@ -307,6 +320,15 @@ func TestRedirect(t *testing.T) {
 				{0, res(0, 180), "reply 180 from 0"},
 				{10 * second, timer(ring.TimerStage), "cancel 0"},
 				{10 * second, res(0, 302), "visit redirected"},
+			},
+		},
+		{
+			name: "one that comes when the clock has run out", plan: ring.Plan{Stages: plan(desk).Stages, Visits: ring.VisitsOn(ring.Redirected)},
+			first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{170 * second, timer(ring.TimerClock), "cancel 0"},
+				{170 * second, res(0, 302), "reply 480 from -1; end no-answer 480 -1"},
 			},
 		},
 		{

@@ -53,9 +53,11 @@ func fail(i ring.BranchID) ring.Event { return ring.Failed{Branch: i} }
 func silent(i ring.BranchID) ring.Event {
 	return ring.Fired{Timer: ring.Timer{Kind: ring.TimerSilent, Branch: i}}
 }
+
 func stops(i ring.BranchID) ring.Event {
 	return ring.Fired{Timer: ring.Timer{Kind: ring.TimerStop, Branch: i}}
 }
+
 func timer(k ring.TimerKind) ring.Event { return ring.Fired{Timer: ring.Timer{Kind: k}} }
 func joins(t ring.Target) ring.Event    { return ring.Registered{Target: t} }
 func gaveUp(reason string) ring.Event   { return ring.Cancelled{Reason: reason} }

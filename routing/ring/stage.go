@@ -98,16 +98,6 @@ func (s *step) below(stage, than int) (q int, ok bool) {
 	return q, ok
 }
 
-// hasRemotes reports whether a stage has remote destinations.
-func hasRemotes(targets []Target) bool {
-	for j := range targets {
-		if targets[j].Remote != "" {
-			return true
-		}
-	}
-	return false
-}
-
 // leads reports whether the target at j is the first device of its instance.
 func leads(targets []Target, j int) bool {
 	for k := range j {
@@ -133,60 +123,6 @@ func (s *step) invite() bool {
 	return s.branches.n > n
 }
 
-// inviteJoined invites devices that registered since the last group ended, the
-// newest first, and reports whether there were any.
-func (s *step) inviteJoined() bool {
-	n := s.branches.n
-	for j := len(s.joined) - 1; j >= 0; j-- {
-		if t := &s.joined[j]; !s.used(t) && !s.later(t) {
-			s.branch(t)
-		}
-	}
-	return s.branches.n > n
-}
-
-// startRemotes starts the remote destinations whose delay is over, and all of
-// them when no device rings: they wait for the desk only (rule snr.delay).
-func (s *step) startRemotes() {
-	var next time.Duration
-	targets := s.plan.Stages[s.stage]
-	for j := range targets {
-		t := &targets[j]
-		if !s.waits(t) {
-			continue
-		}
-		if left := t.Delay - s.ofNumber(); s.alone || left <= 0 {
-			s.branch(s.newest(t))
-		} else if next == 0 || left < next {
-			next = left
-		}
-	}
-	if next == 0 {
-		s.stopDelay()
-		return
-	}
-	s.delayed = true
-	s.timer(TimerDelay, next)
-}
-
-// waits reports whether t is a remote destination of the stage at hand that is
-// still to start.
-func (s *step) waits(t *Target) bool { return t.Remote != "" && !s.used(t) && !s.expired(t) }
-
-// expired reports whether the time of t is over (rule snr.stop-after).
-func (s *step) expired(t *Target) bool { return t.StopAfter > 0 && t.StopAfter <= s.ofNumber() }
-
-// ofNumber returns how long the number rings.
-func (s *step) ofNumber() time.Duration { return s.elapsed() - s.numberAt }
-
-// stopDelay stops waiting for the delay of a remote destination.
-func (s *step) stopDelay() {
-	if s.delayed {
-		s.delayed = false
-		s.stop(TimerDelay, 0)
-	}
-}
-
 // inGroup reports whether t rings in the group at hand of its stage.
 func (s *step) inGroup(t *Target) bool { return s.q == anyQ || s.q == int(t.Q) }
 
@@ -201,20 +137,6 @@ func (s *step) branch(t *Target) {
 		b := s.branches.at(i)
 		s.stopIn(i, &b, t.StopAfter-s.ofNumber())
 		s.branches.set(i, b)
-	}
-}
-
-// stopIn starts the TimerStop of branch i, which is b.
-func (s *step) stopIn(i BranchID, b *branch, d time.Duration) {
-	b.stopAt = max(1, int32((s.elapsed()+d)/time.Millisecond))
-	s.do(StartTimer{Timer: Timer{Kind: TimerStop, Branch: i}, After: d})
-}
-
-// unstop stops the TimerStop of branch i, which is b.
-func (s *step) unstop(i BranchID, b *branch) {
-	if b.stopAt != 0 {
-		b.stopAt = 0
-		s.stop(TimerStop, i)
 	}
 }
 
@@ -235,21 +157,6 @@ func (s *step) branchOf(t *Target) BranchID {
 		}
 	}
 	return None
-}
-
-// newest returns t as it registered last.
-func (s *step) newest(t *Target) *Target {
-	for j := len(s.joined) - 1; j >= 0; j-- {
-		if o := &s.joined[j]; o.RegID == t.RegID && same(o, t) {
-			return o
-		}
-	}
-	return t
-}
-
-// later reports whether the device of t is to ring in a later group or stage.
-func (s *step) later(t *Target) bool {
-	return s.anyLater(func(o *Target) bool { return same(o, t) })
 }
 
 // more reports whether a group, a stage or a remote destination with a new target
@@ -414,36 +321,6 @@ func (s *step) conclude() {
 	s.reject(o)
 }
 
-// retry invites the next flow of the device of branch i, whose flow is broken,
-// and reports whether there was one (RFC 5626 §5.3, rule ring.devices).
-func (s *step) retry(i BranchID) bool {
-	if s.phase != ringing || i < s.base {
-		return false
-	}
-	t := s.spare(s.branches.at(i).target)
-	if t == nil || s.expired(t) {
-		return false
-	}
-	s.branch(t)
-	return true
-}
-
-// spare returns a target of the same device on a flow that no branch had yet.
-func (s *step) spare(t *Target) *Target {
-	if s.stage >= len(s.plan.Stages) {
-		return nil
-	}
-	for _, targets := range [...][]Target{s.joined, s.plan.Stages[s.stage]} {
-		for j := range targets {
-			o := s.newest(&targets[j])
-			if same(o, t) && !s.branches.any(func(b branch) bool { return same(b.target, o) && b.target.Flow == o.Flow }) {
-				return o
-			}
-		}
-	}
-	return nil
-}
-
 // fired takes a timer. One that is early, and so is stale or was moved, is set
 // again; one that nothing waits for is ignored.
 func (s *step) fired(t Timer) {
@@ -520,109 +397,4 @@ func (s *step) silence(i BranchID) {
 		s.do(Doubt{Branch: i})
 	}
 	s.advance()
-}
-
-// stopped gives up a branch whose time is over (rule snr.stop-after), and half a
-// second later the waiting for it.
-func (s *step) stopped(i BranchID) {
-	if i < 0 || int(i) >= s.branches.n || s.phase == ended {
-		return
-	}
-	b := s.branches.at(i)
-	if b.stopAt == 0 {
-		return
-	}
-	if left := time.Duration(b.stopAt)*time.Millisecond - s.elapsed(); left > 0 { // stale, or moved
-		s.stopIn(i, &b, left)
-		return
-	}
-	b.stopAt = 0
-	switch {
-	case b.rings():
-		s.count(i, missed(b.heard))
-		b.state = cancelling
-		s.do(Cancel{Branch: i})
-		s.stopIn(i, &b, NextTime)
-	case b.state == cancelling:
-		b.quiet = true
-	default: // it ended, or never spoke
-	}
-	s.branches.set(i, b)
-	s.advance()
-}
-
-// registered takes a device that registered while its number rings (rule
-// ring.devices).
-func (s *step) registered(t Target) {
-	if s.phase == ended {
-		return
-	}
-	if i := s.branchOf(&t); i != None {
-		s.returned(i, t)
-		return
-	}
-	if s.phase == leaving || s.phase == visiting || s.last {
-		return
-	}
-	n := s.join(t)
-	if s.phase == ringing && !s.later(n) {
-		s.branch(n)
-	}
-}
-
-// join keeps t instead of what the same flow of its device was before, and
-// returns where.
-func (s *step) join(t Target) *Target {
-	joined := make([]Target, 0, len(s.joined)+1)
-	for j := range s.joined {
-		if o := &s.joined[j]; o.RegID != t.RegID || !same(o, &t) {
-			joined = append(joined, *o)
-		}
-	}
-	s.joined = append(joined, t)
-	return &s.joined[len(s.joined)-1]
-}
-
-// keep takes over what the plan says of a target that registered again.
-func (t *Target) keep(o *Target) {
-	t.Service, t.Remote, t.Delay, t.StopAfter = o.Service, o.Remote, o.Delay, o.StopAfter
-	t.Identity, t.Alert = o.Identity, o.Alert
-}
-
-// returned takes a device that has a branch and registered again.
-func (s *step) returned(i BranchID, t Target) {
-	b := s.branches.at(i)
-	again := s.phase == ringing
-	switch b.state {
-	case over, won:
-		return
-	case lost: // the device never saw the INVITE
-		if again {
-			s.branch(s.join(t))
-		}
-		return
-	case trying, early, silent, cancelling, broken:
-	default:
-		panic("ring: branch without a state")
-	}
-	if b.target.Flow == t.Flow && b.state != broken {
-		return // a refresh
-	}
-	again = again && !s.expired(b.target)
-	t.keep(b.target)
-	b.target = s.join(t)
-	s.do(Move{Branch: i, Target: t})
-	switch {
-	case b.state == broken && again:
-		b.state = early
-	case b.state == silent && again: // the INVITE is sent again over the new flow
-		b.state = trying
-		s.do(StartTimer{Timer: Timer{Kind: TimerSilent, Branch: i}, After: SilentTime})
-	default:
-		again = false
-	}
-	if again && t.StopAfter > 0 {
-		s.stopIn(i, &b, t.StopAfter-s.ofNumber())
-	}
-	s.branches.set(i, b)
 }
