@@ -55,7 +55,9 @@ type Need struct {
 func (n Need) String() string { return n.Kind.String() + " " + n.Domain + "/" + n.Key }
 
 // TrunkKey is the key of the usage of a trunk.
-func TrunkKey(trunk string) string { return "trunk:" + trunk }
+func TrunkKey(trunk string) string { return trunkPrefix + trunk }
+
+const trunkPrefix = "trunk:"
 
 // maxLoads bounds [Resolve]: forty numbers (the caller's, the called one, ten
 // forwards, and what their settings and remote destinations name), seven kinds

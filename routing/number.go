@@ -2,16 +2,14 @@ package routing
 
 import (
 	"slices"
+	"time"
 
-	"bellhop/routing/dial"
 	"bellhop/routing/directory"
 )
 
-// A forward is a setting that applies, and the rule that says so.
-type forward struct {
-	rule RuleName
-	to   *directory.Follow
-}
+// plain reports whether a place rings without the settings of its number: a
+// device alone, the target of a CallMe, a call that came back.
+func (d *decider) plain(p place) bool { return p.device != "" || d.callme != nil || d.only }
 
 // at decides what happens at a number, in the order of behaviour.md §3. It
 // returns the forward to follow, or a decision.
@@ -21,22 +19,19 @@ func (d *decider) at(p place) (forward, Decision) {
 		return forward{}, d.queue(p)
 	}
 	quiet := d.disturbs(l)
-	if p.device == "" {
+	if !d.plain(p) {
 		if f, dec := d.redirects(l, quiet); dec != nil || f.to != nil || d.lacks() {
 			return f, dec
 		}
 	}
-	alert := ""
+	b := bell{quiet: quiet}
 	if quiet {
 		d.about(l, DND, "", l.DNDSetting, l.DND.Mode)
-		switch l.DND.Mode {
-		case directory.DNDRingerOff:
-			alert = alertInfo(l.DND.Alert)
-		case directory.DNDReject:
-			return d.busy(p, DND)
-		default: // voicemail-else-busy
-			d.about(l, Voicemail, "", "", "")
-			return d.busy(p, DND)
+		if b.mute = l.DND.Mode != directory.DNDRingerOff; !b.mute {
+			b.alert = alertInfo(l.DND.Alert)
+		}
+		if b.mute && (d.plain(p) || !l.DND.Remotes || len(l.Remotes) == 0) {
+			return d.silence(p)
 		}
 	}
 	if slices.Contains(d.v.Rung, l.Number) {
@@ -52,155 +47,31 @@ func (d *decider) at(p place) (forward, Decision) {
 		d.about(l, Busy, "", "", "")
 		return d.busy(p, Busy)
 	}
-	return d.ring(p, alert)
+	return d.ring(p, b)
 }
 
-// disturbs reports whether do not disturb stands between this caller and l.
+// disturbs reports whether do not disturb stands between this caller and l. The
+// target of a CallMe rings for its user although the user's own phones, of which
+// it may be one, would not.
 func (d *decider) disturbs(l *directory.Line) bool {
-	return l.DND.Enabled && !slices.ContainsFunc(l.Allow, d.calls)
-}
-
-// calls reports whether the caller has the number.
-func (d *decider) calls(n dial.Number) bool {
-	switch c := d.v.Caller.Number; {
-	case c == "":
+	if !l.DND.Enabled || d.callme != nil && l.User == d.callme.User {
 		return false
-	case d.internal && n.Ext == c, n.E164 == c:
-		return true
-	default:
-		return d.caller != nil && d.caller.Public != "" && d.caller.Public == n.E164
 	}
-}
-
-// redirects finds the forward that applies before anything rings: forward.all,
-// then presence.forward.
-func (d *decider) redirects(l *directory.Line, quiet bool) (forward, Decision) {
-	if f := l.All.Of(d.internal); f.On {
-		if fw, dec := d.redirect(l, ForwardAll, f); dec != nil || fw.to != nil || d.lacks() {
-			return fw, dec
+	for _, n := range l.Allow {
+		if n.Ext != "" && n.Ext == d.from.Ext || n.E164 != "" && n.E164 == d.from.E164 {
+			return false
 		}
 	}
-	if l.User == "" {
-		return forward{}, nil
-	}
-	status := l.Presence.At(d.w.Now)
-	for i := range l.PresenceTo {
-		f := &l.PresenceTo[i]
-		if f.Status != status {
-			continue
-		}
-		if quiet && !f.Target.Voicemail {
-			d.about(l, PresenceForward, "", f.Setting, f.Target.Text)
-			return forward{}, nil
-		}
-		return d.redirect(l, PresenceForward, &f.Follow)
-	}
-	if status != directory.StatusOffice && l.Voicemail {
-		d.about(l, Voicemail, "", "", status)
-	}
-	return forward{}, nil
+	return true
 }
 
-// redirect decides whether one forward that precedes ringing is followed: not
-// to the caller (forward.override), not where the class forbids, not to a number
-// already passed through (forward.loop-breakout), not to nowhere.
-func (d *decider) redirect(l *directory.Line, rule RuleName, f *directory.Follow) (forward, Decision) {
-	if f.Target.Voicemail {
-		d.about(l, rule, f.Target.Text, f.Setting, f.Target.Text)
-		d.about(l, Voicemail, "", "", "")
-		return forward{}, d.reject(Voicemail, 480, "Temporarily Unavailable")
+// silence ends a call at a number whose user does not want to be disturbed:
+// voicemail else busy, or busy.
+func (d *decider) silence(p place) (forward, Decision) {
+	if p.line.DND.Mode != directory.DNDReject {
+		d.mailbox(p.line)
 	}
-	to, ok := d.allowed(l, f)
-	if d.lacks() || !ok {
-		return forward{}, nil
-	}
-	if to.line != nil && to.line == d.caller {
-		d.about(l, ForwardOverride, "", f.Setting, f.Target.Text)
-		return forward{}, nil
-	}
-	if to.line != nil && to.device == "" && d.passed(l, to.line) {
-		d.broke = true
-		d.about(l, ForwardLoopBreakout, "", f.Setting, f.Target.Text)
-		return forward{}, nil
-	}
-	return forward{rule, f}, nil
-}
-
-// passed reports whether the call went through a number, or is at it.
-func (d *decider) passed(at, l *directory.Line) bool {
-	if at.Number == l.Number {
-		return true
-	}
-	for i := range d.hops {
-		if d.hops[i].Number == l.Number {
-			return true
-		}
-	}
-	return false
-}
-
-// allowed finds the target of a setting and holds it against the forwarding
-// class of its owner (target.class). A target that does not exist is as if
-// nothing were set.
-func (d *decider) allowed(l *directory.Line, f *directory.Follow) (place, bool) {
-	to := d.find(&f.Target)
-	if d.lacks() {
-		return place{}, false
-	}
-	if to.line == nil && to.external == "" {
-		d.about(l, DialUnknown, "", f.Setting, f.Target.Text)
-		return place{}, false
-	}
-	number := to.external
-	if to.line != nil {
-		number = to.line.Number
-	}
-	if !l.ForwardingClass.Allows(to.kind, number) {
-		d.about(l, TargetClass, "", f.Setting, f.Target.Text)
-		return place{}, false
-	}
-	return to, true
-}
-
-// outcome decides what follows a busy or an unreachable number at once: its
-// forward, voicemail, or a final response.
-func (d *decider) outcome(p place, rule RuleName, f *directory.Follow) (forward, bool) {
-	if p.device != "" || !f.On {
-		return forward{}, false
-	}
-	if f.Target.Voicemail {
-		d.about(p.line, rule, f.Target.Text, f.Setting, f.Target.Text)
-		d.about(p.line, Voicemail, "", "", "")
-		return forward{}, false
-	}
-	_, ok := d.allowed(p.line, f)
-	return forward{rule, f}, ok
-}
-
-func (d *decider) busy(p place, rule RuleName) (forward, Decision) {
-	fw, ok := d.outcome(p, ForwardBusy, p.line.Busy.Of(d.internal))
-	if ok || d.lacks() {
-		return fw, nil
-	}
-	d.mailbox(p.line)
-	return forward{}, d.reject(rule, 486, "Busy Here")
-}
-
-func (d *decider) unreachable(p place) (forward, Decision) {
-	fw, ok := d.outcome(p, ForwardUnreachable, p.line.Unreachable.Of(d.internal))
-	if ok || d.lacks() {
-		return fw, nil
-	}
-	d.mailbox(p.line)
-	d.say(Entry{Rule: RingFinal, Number: p.line.Number, Level: d.level(), Owner: p.line.User})
-	return forward{}, d.reject(RingFinal, 480, "Temporarily Unavailable")
-}
-
-// mailbox says that voicemail would take the call, and that there is none yet.
-func (d *decider) mailbox(l *directory.Line) {
-	if n := len(d.trace); l.Voicemail && (n == 0 || d.trace[n-1].Rule != Voicemail) {
-		d.about(l, Voicemail, "", "", "")
-	}
+	return d.busy(p, DND)
 }
 
 // targets returns the bindings that ring for a place.
@@ -232,7 +103,7 @@ func (d *decider) queue(p place) Decision {
 	if len(b.targets) == 0 {
 		return d.reject(RingFinal, 480, "Temporarily Unavailable")
 	}
-	return Ring{Number: p.line.Number, Queue: true, Stages: []Stage{{Targets: b.targets, Rule: RingDevices}}}
+	return Ring{Number: p.line.Number, Shown: p.line.Number, Queue: true, Stages: []Stage{{Targets: b.targets, Rule: RingDevices}}}
 }
 
 // NotRegistered is the value of a ring.devices entry when no device of the
@@ -246,32 +117,74 @@ func registered(b *bindingsEntry) string {
 	return ""
 }
 
+// A bell says how a number rings.
+type bell struct {
+	quiet bool   // do not disturb is on for this caller
+	mute  bool   // so the devices do not ring; remote destinations may
+	alert string // value of Alert-Info
+}
+
 // ring plans the ringing of a number and what follows it.
-func (d *decider) ring(p place, alert string) (forward, Decision) {
+func (d *decider) ring(p place, how bell) (forward, Decision) {
 	l := p.line
 	b := d.targets(p)
 	if d.lacks() {
 		return forward{}, nil
 	}
-	var out Outcomes
-	if len(b.targets) > 0 && p.device == "" {
-		if out = d.outcomes(l); d.lacks() {
+	r := Ring{Number: l.Number, Owner: l.User, Shown: l.Number, Alert: how.alert, Identity: d.within(), RingTime: l.RingTime}
+	targets := b.targets
+	if how.mute {
+		targets = nil
+	} else {
+		d.say(Entry{Rule: RingDevices, Number: l.Number, Value: registered(b), Level: max(d.level(), levelOf(b)), Owner: l.User})
+	}
+	reach := reach{targets: targets, rung: append(slices.Clip(d.v.Rung), l.Number)}
+	if len(l.Remotes) > 0 && !d.plain(p) && (!how.quiet || l.DND.Remotes) {
+		if d.remotes(l, &reach); d.lacks() {
 			return forward{}, nil
 		}
 	}
-	d.say(Entry{Rule: RingDevices, Number: l.Number, Value: registered(b), Level: max(d.level(), levelOf(b)), Owner: l.User})
-	if len(b.targets) == 0 {
+	switch {
+	case len(reach.targets) > 0:
+	case how.mute:
+		return d.silence(p)
+	default:
 		return d.unreachable(p)
 	}
-	r := Ring{
-		Number: l.Number, Alert: alert, Outcomes: out,
-		Stages: []Stage{{Targets: b.targets, Rule: d.why()}},
+	if !d.plain(p) {
+		if r.Outcomes = d.outcomes(l, reach.rung); d.lacks() {
+			return forward{}, nil
+		}
+		r.Redirect = d.redirection(reach.rung)
 	}
-	if out.NoAnswer != nil {
-		r.RingTime = l.RingTime
-	}
-	d.anchors(l, &out, b.nat)
+	d.timing(l, &r, &reach)
+	r.Stages = []Stage{{Targets: reach.targets, Rule: d.why()}}
+	d.anchors(l, &r, &reach, b.nat && !how.mute)
 	return forward{}, r
+}
+
+// timing sets how long a number rings.
+func (d *decider) timing(l *directory.Line, r *Ring, to *reach) {
+	switch {
+	case d.callme != nil:
+		r.RingTime, r.Shown = callMeTime, d.callme.Number
+	case r.Outcomes.NoAnswer == nil:
+		r.RingTime = 0
+	case to.end == 0:
+	case !l.RingSet:
+		r.RingTime = to.end + time.Second
+	default:
+		d.cutShort(l, to)
+	}
+}
+
+// redirection is the visit that follows a redirect of a phone, without its hop
+// and target.
+func (d *decider) redirection(rung []string) *Visit {
+	v := *d.v
+	v.Domain, v.Target, v.TargetHost = d.t.Name, "", ""
+	v.Hops, v.Rung = slices.Clip(d.hops), rung
+	return &v
 }
 
 // level hides from all but its owner what became of a call that a setting sent
@@ -304,44 +217,23 @@ func (d *decider) why() RuleName {
 	}
 }
 
-// outcomes plans the visits that follow when nobody answers.
-func (d *decider) outcomes(l *directory.Line) (out Outcomes) {
-	out.NoAnswer = d.next(l, ForwardNoAnswer, l.NoAnswer.Of(d.internal))
-	out.Busy = d.next(l, ForwardBusy, l.Busy.Of(d.internal))
-	out.Unreachable = d.next(l, ForwardUnreachable, l.Unreachable.Of(d.internal))
-	return out
-}
-
-func (d *decider) next(l *directory.Line, rule RuleName, f *directory.Follow) *Visit {
-	if !f.On || f.Target.Voicemail || d.lacks() || len(d.hops) >= maxHops {
-		return nil
-	}
-	if _, ok := d.allowed(l, f); !ok {
-		return nil
-	}
-	v := *d.v
-	v.Domain, v.Target, v.TargetHost = d.t.Name, f.Target.Text, ""
-	if f.Target.Host != "" {
-		v.Target, v.TargetHost = f.Target.User, f.Target.Host
-	}
-	v.Hops = append(slices.Clip(d.hops), Hop{Number: l.Number, To: f.Target.Text, Rule: rule, Setting: f.Setting, Owner: l.User})
-	v.Rung = append(slices.Clip(d.v.Rung), l.Number)
-	return &v
-}
-
 // anchors finds the reason why this call cannot be proxied (architecture.md
 // §3), if there is one.
-func (d *decider) anchors(l *directory.Line, out *Outcomes, nat bool) {
+func (d *decider) anchors(l *directory.Line, r *Ring, to *reach, nat bool) {
 	switch {
-	case out.NoAnswer != nil:
+	case d.callme != nil:
+		d.anchor(CallMe, l.Number)
+	case r.Outcomes.NoAnswer != nil:
 		d.anchor(ForwardNoAnswer, l.Number)
-	case out.Busy != nil:
+	case r.Outcomes.Busy != nil:
 		d.anchor(ForwardBusy, l.Number)
-	case out.Unreachable != nil:
+	case r.Outcomes.Unreachable != nil:
 		d.anchor(ForwardUnreachable, l.Number)
+	case to.remote:
+		d.anchor(SNR, l.Number)
 	case !d.internal:
 		d.anchor(AnchorDomain, l.Number)
-	case d.caller != nil && d.caller.CallerID != "":
+	case r.Identity != nil:
 		d.anchor(AnchorCallerID, l.Number)
 	case d.v.Caller.Behind:
 		d.anchor(AnchorCallerNAT, l.Number)

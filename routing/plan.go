@@ -100,13 +100,18 @@ type (
 	// Ring rings a number: the stages in order, then what Outcomes says.
 	Ring struct {
 		Number   string // the number that rings
+		Owner    string // the user whose it is, "" for nobody's and for one outside
 		Stages   []Stage
 		Outcomes Outcomes
 		RingTime time.Duration // until the no-answer outcome; 0, when nothing follows: ring until ring.clock
 		Alert    string        // dnd ringer-off: value of Alert-Info, else ""
 		Shown    string        // the number that the caller sees; with callme not the one that rings
-		Redirect *Visit        // what follows a 302 of a phone, but for its target; nil: it is refused
-		Queue    bool          // not an INVITE: forward to the bindings, no ring times
+		Redirect *Visit        // what follows a 302 of a phone, see [Ring.Redirected]; nil: it is refused
+
+		// Identity is who is shown to targets that have no Identity of their own,
+		// devices that join while it rings too; nil: the caller as received.
+		Identity *ring.Identity
+		Queue    bool // not an INVITE: forward to the bindings, no ring times
 	}
 )
 
@@ -121,8 +126,7 @@ func (r *Ring) Redirected(contact string) *Visit {
 	}
 	v := *r.Redirect
 	v.Target, v.TargetHost = contactOf(contact)
-	v.Hops = slices.Clone(v.Hops)
-	v.Hops[len(v.Hops)-1].To = contact
+	v.Hops = append(slices.Clip(v.Hops), Hop{Number: r.Number, To: contact, Rule: DeviceRedirect, Owner: r.Owner})
 	return &v
 }
 
@@ -174,6 +178,9 @@ func (p *Plan) RingPlan(d *Ring) ring.Plan {
 			r.Visits |= o.kinds
 		}
 	}
+	if d.Redirect != nil {
+		r.Visits |= ring.VisitsOn(ring.Redirected)
+	}
 	return r
 }
 
@@ -183,7 +190,8 @@ type Stage struct {
 	Rule    RuleName
 }
 
-// After returns the visit that follows an outcome, or nil.
+// After returns the visit that follows an outcome, or nil. What follows a
+// redirect depends on where it leads: [Ring.Redirected].
 func (o *Outcomes) After(kind ring.OutcomeKind) *Visit {
 	switch kind {
 	case ring.Busy, ring.Declined: // a 603 declines for its number; the plan goes on

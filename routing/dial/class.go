@@ -102,6 +102,17 @@ func (c Class) Allows(k Kind, number string) bool {
 	return false
 }
 
+// Names reports whether c allows a number by a rule that names it, not by its
+// kind.
+func (c Class) Names(number string) bool {
+	for _, r := range c {
+		if r.Kind == 0 && r.matches(0, number) {
+			return r.Allow
+		}
+	}
+	return false
+}
+
 func (r Rule) matches(k Kind, number string) bool {
 	if r.Kind != 0 {
 		return r.Kind == k

@@ -223,6 +223,7 @@ func (d *decoder) dnd(o *object) DND {
 		Mode:    o.choice("mode", DNDVoicemail, DNDVoicemail, DNDReject, DNDRingerOff),
 		Alert:   o.choice("alert", "", "none", "beep", "flash"),
 		Allow:   d.phones(o, "allow"),
+		Remotes: o.flag("remote_destinations"),
 	}
 	o.done()
 	return v

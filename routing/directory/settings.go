@@ -51,6 +51,8 @@ type DND struct {
 	Mode    string   `json:"mode"`            // default voicemail-else-busy
 	Alert   string   `json:"alert,omitempty"` // of ringer-off: none, beep, flash
 	Allow   []string `json:"allow,omitempty"` // numbers that get through
+	// Remotes says that remote destinations ring all the same.
+	Remotes bool `json:"remote_destinations,omitempty"`
 }
 
 // The states of presence.
