@@ -15,7 +15,7 @@ func decide(w *World, v *Visit, buf Trace) (Plan, Trace, Need) {
 	if buf == nil {
 		buf = make(Trace, 0, 4)
 	}
-	d := decider{w: w, v: v, trace: buf, hops: slices.Clip(v.Hops)}
+	d := decider{w: w, v: v, trace: buf, hops: slices.Clip(v.Hops), anchored: v.Anchored}
 	dec := d.decide()
 	if d.need != (Need{}) {
 		return Plan{}, d.trace, d.need

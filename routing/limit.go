@@ -18,13 +18,13 @@ import (
 const maxForwarded = 4
 
 // over returns the rule of the limit that an external call of a number to a kind
-// of destination is over, of the number's limits and of the domain's; "" when it
-// is within all of them. kind is 0 for a call that comes in.
-func (d *decider) over(l *directory.Line, kind dial.Kind) RuleName {
-	if rule := d.overQuota(l.Number, &l.Limits, kind); rule != "" || d.lacks() {
-		return rule
+// of destination is over, and whose limit that is, the number's or the domain's;
+// "" when it is within all of them. kind is 0 for a call that comes in.
+func (d *decider) over(l *directory.Line, kind dial.Kind) (rule RuleName, whose string) {
+	if rule = d.overQuota(l.Number, &l.Limits, kind); rule != "" || d.lacks() {
+		return rule, l.Number
 	}
-	return d.overQuota("", &d.t.Limits, kind)
+	return d.overQuota("", &d.t.Limits, kind), d.t.Name
 }
 
 func (d *decider) overQuota(key string, q *directory.Quota, kind dial.Kind) RuleName {
@@ -78,15 +78,15 @@ func (d *decider) full(trunk string, most int) bool {
 // looks for loops over other networks. It returns a decision when the call ends
 // there.
 func (d *decider) enter(l *directory.Line) Decision {
-	rule := d.over(l, 0)
+	rule, whose := d.over(l, 0)
 	if c := d.t.Carrier(d.v.Trunk); rule == "" && !d.lacks() && c != nil && d.full(c.Name, c.MaxCalls) {
-		rule = LimitCalls
+		rule, whose = LimitCalls, c.Name
 	}
 	if d.lacks() {
 		return nil
 	}
 	if rule != "" {
-		d.about(l, rule, "", "", "")
+		d.about(l, rule, "", "", whose)
 		return d.reject(rule, 503, "Service Unavailable")
 	}
 	if d.v.Origin == OriginTrunk {
@@ -133,7 +133,7 @@ func (d *decider) mayLeave(l *directory.Line, to place, setting, value string) b
 	if to.external == "" {
 		return true
 	}
-	rule := d.over(l, to.kind)
+	rule, _ := d.over(l, to.kind)
 	if d.lacks() {
 		return false
 	}

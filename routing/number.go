@@ -160,6 +160,11 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 	d.timing(l, &r, &reach)
 	r.Stages = []Stage{{Targets: reach.targets, Rule: d.why()}}
 	d.anchors(l, &r, &reach, b.nat && !how.mute)
+	for _, v := range [...]*Visit{r.Outcomes.NoAnswer, r.Outcomes.Busy, r.Outcomes.Unreachable, r.Redirect} {
+		if v != nil {
+			v.Anchored = d.anchored
+		}
+	}
 	return forward{}, r
 }
 

@@ -53,6 +53,9 @@ type Visit struct {
 	// Rung are the numbers that were rung already in this call (a number is
 	// rung at most once).
 	Rung []string
+	// Anchored is why the call is anchored already; a call that was proxied stays
+	// so, and one that is anchored too.
+	Anchored RuleName
 }
 
 // internal reports whether the side of the call in a domain is the internal

@@ -23,7 +23,7 @@ func ext(i int) string { return fmt.Sprint(1000 + i) }
 // drawTown draws numbers whose forwards lead anywhere, loops included, with
 // users who are away or do not want to be disturbed, and phones here and there.
 func drawTown(t *rapid.T) *town {
-	x := &town{bindings: map[string][]ring.Target{}, nat: map[string]bool{}, calls: map[string]int{}}
+	x := emptyTown()
 	ws := []directory.Write{doc("domains/"+domain, `{"realm":"r"}`)}
 	target := rapid.SampledFrom([]string{"1000", "1001", "1002", "1003", "1004", "1005", "1006", "1007", "1999", "voicemail", "+49171123456"})
 	for i := range townsize {
@@ -182,7 +182,7 @@ func TestEntryDoesNotMatter(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		length := rapid.IntRange(2, 9).Draw(t, "length")
-		x := &town{bindings: map[string][]ring.Target{}, nat: map[string]bool{}, calls: map[string]int{}}
+		x := emptyTown()
 		ws := []directory.Write{doc("domains/"+domain, `{"realm":"r"}`), doc("numbers/1900", `{}`)}
 		for i := range length {
 			ws = append(ws, doc("numbers/"+ext(i), `{}`))

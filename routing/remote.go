@@ -86,7 +86,7 @@ func (d *decider) remote(l *directory.Line, r *directory.Remote, to *reach) {
 }
 
 func (d *decider) remoteTrunk(l *directory.Line, r *directory.Remote, at place, to *reach) {
-	rule := d.over(l, at.kind)
+	rule, _ := d.over(l, at.kind)
 	if d.lacks() {
 		return
 	}

@@ -48,7 +48,7 @@ const (
 	RingFinal   RuleName = "ring.final"
 
 	// CallAnchored says that the call cannot be proxied; the entry's Value is the
-	// reason: a forward.* rule, DialTrunk, or one of these.
+	// reason: a forward.* rule, CallMe, SNR, DialTrunk, or one of these.
 	CallAnchored    RuleName = "call.anchored"
 	AnchorCallerNAT RuleName = "anchor.caller-nat"
 	AnchorCalleeNAT RuleName = "anchor.callee-nat"
@@ -62,7 +62,9 @@ func Rules() []RuleName {
 		OriginDenied, DialNumber, DialUser, DialDevice, DialUnknown, DialTrunk,
 		ClassOfService, TargetClass, ForwardAll, ForwardBusy, ForwardNoAnswer,
 		ForwardUnreachable, ForwardOverride, ForwardLoopBreakout, ForwardTooMany,
-		PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal,
+		ForwardExternalLoop, DeviceRedirect, CallMe, CallMeUnusable, LimitCalls,
+		LimitAttempts, LimitMinutes, SNR, SNRSchedule, SNRCallers, SNRTooSoon,
+		SNRScreened, SNRRingTime, PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal,
 		CallAnchored,
 	}
 }

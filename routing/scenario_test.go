@@ -28,8 +28,9 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // TestScenarios runs every testdata/routing/*.txtar: the sections documents
 // (path and body a line), bindings (number, device and marks), calls (number and
-// count) and call (origin, caller, dialled string and marks) are the input;
-// explained is the golden output for an admin.
+// count), usage (number, "domain" or trunk:name, and what is used), call (origin,
+// caller, dialled string and marks) and redirect (Contact of a 302) are the
+// input; explained is the golden output for an admin.
 func TestScenarios(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("../testdata/routing/*.txtar")
@@ -92,9 +93,49 @@ func (x *town) load(n routing.Need, w *routing.World) error {
 	return nil
 }
 
+func emptyTown() *town {
+	return &town{
+		bindings: map[string][]ring.Target{}, nat: map[string]bool{}, calls: map[string]int{},
+		usage: map[string]routing.Usage{},
+	}
+}
+
+// usage reads "external=2 attempts=3 international=PT2H premium=PT1H forwarded=4
+// ringing=+49...".
+func usage(t *testing.T, fields []string) (u routing.Usage) {
+	t.Helper()
+	for _, field := range fields {
+		name, value, _ := strings.Cut(field, "=")
+		n, _ := strconv.Atoi(value)
+		var d directory.Duration
+		if strings.HasPrefix(value, "PT") {
+			if err := d.UnmarshalJSON([]byte(strconv.Quote(value))); err != nil {
+				t.Fatalf("usage %q: %v", field, err)
+			}
+		}
+		switch name {
+		case "external":
+			u.External = n
+		case "attempts":
+			u.Attempts = n
+		case "international":
+			u.International = time.Duration(d)
+		case "premium":
+			u.Premium = time.Duration(d)
+		case "forwarded":
+			u.Forwarded = n
+		case "ringing":
+			u.Ringing = append(u.Ringing, value)
+		default:
+			t.Fatalf("usage %q", field)
+		}
+	}
+	return u
+}
+
 func newTown(t *testing.T, ar *txtar.Archive) *town {
 	t.Helper()
-	x := &town{bindings: map[string][]ring.Target{}, nat: map[string]bool{}, calls: map[string]int{}}
+	x := emptyTown()
 	var ws []directory.Write
 	for line := range strings.Lines(string(section(ar, "documents").Data)) {
 		path, body, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -137,10 +178,15 @@ func newTown(t *testing.T, ar *txtar.Archive) *town {
 		f := strings.Fields(line)
 		x.calls[f[0]], _ = strconv.Atoi(f[1])
 	}
+	for line := range strings.Lines(string(section(ar, "usage").Data)) {
+		f := strings.Fields(line)
+		x.usage[strings.TrimPrefix(f[0], "domain")] = usage(t, f[1:])
+	}
 	return x
 }
 
-// visit reads "device 1003 1000 [method] [behind] [foreign]".
+// visit reads "device 1003 1000 [method] [behind] [foreign] [via=trunk]
+// [diverted=number]".
 func visit(t *testing.T, line string) routing.Visit {
 	t.Helper()
 	f := strings.Fields(line)
@@ -166,7 +212,15 @@ func visit(t *testing.T, line string) routing.Visit {
 		case "foreign":
 			v.Caller.Domain = "other.test"
 		default:
-			v.Method = mark
+			name, value, _ := strings.Cut(mark, "=")
+			switch name {
+			case "via":
+				v.Trunk = value
+			case "diverted":
+				v.Diverted = append(v.Diverted, value)
+			default:
+				v.Method = mark
+			}
 		}
 	}
 	return v
@@ -176,11 +230,28 @@ func play(t *testing.T, ar *txtar.Archive) string {
 	t.Helper()
 	x := newTown(t, ar)
 	q := explain.Question{Visit: visit(t, string(section(ar, "call").Data)), At: noon, Viewer: explain.Viewer{Admin: true}}
+	if contact := strings.TrimSpace(string(section(ar, "redirect").Data)); contact != "" {
+		q.Visit = *redirected(t, x, q.Visit, contact)
+	}
 	e, err := explain.Explain(q, x.load)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return render(e)
+}
+
+// redirected is the visit that follows when the phone of a call answers 302.
+func redirected(t *testing.T, x *town, v routing.Visit, contact string) *routing.Visit {
+	t.Helper()
+	plan, _, err := routing.Resolve(routing.NewWorld(noon), v, x.load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, ok := plan.Decision.(routing.Ring)
+	if !ok || r.Redirect == nil {
+		t.Fatalf("a redirect does not follow %+v", plan.Decision)
+	}
+	return r.Redirected(contact)
 }
 
 func render(e explain.Explanation) string {
@@ -189,6 +260,15 @@ func render(e explain.Explanation) string {
 		fmt.Fprintf(&out, "%s %s %s %v by %s", s.At, s.Do, s.Target, s.To, s.Rule)
 		if s.Status != 0 {
 			fmt.Fprintf(&out, " with %d", s.Status)
+		}
+		if s.Trunk != "" {
+			fmt.Fprintf(&out, " over %s then %v", s.Trunk, s.Others)
+		}
+		if s.Shown != "" {
+			fmt.Fprintf(&out, " shown %s", s.Shown)
+		}
+		if s.Stop != 0 {
+			fmt.Fprintf(&out, " until %s", s.Stop)
 		}
 		for _, b := range s.Because {
 			fmt.Fprintf(&out, " because %s = %s", b.Setting, b.Value)
@@ -202,6 +282,9 @@ func render(e explain.Explanation) string {
 	}
 	for _, s := range e.Trace {
 		fmt.Fprintf(&out, "%s %s | %s\n", s.At, s.Rule, s.Text)
+	}
+	for _, w := range e.Warnings {
+		fmt.Fprintf(&out, "warning: %s\n", w)
 	}
 	return out.String()
 }

@@ -20,12 +20,12 @@ func (d *decider) outward(e164 string) Decision {
 	case !d.mayCall(at):
 		return d.classDenies(e164)
 	}
-	rule := d.over(d.caller, at.kind)
+	rule, whose := d.over(d.caller, at.kind)
 	if d.lacks() {
 		return nil
 	}
 	if rule != "" {
-		d.about(d.caller, rule, "", "", e164)
+		d.about(d.caller, rule, "", "", whose)
 		return d.reject(rule, 403, "Forbidden")
 	}
 	return d.leave(at, nil)
@@ -56,7 +56,7 @@ func (d *decider) leave(at place, by *directory.Line) Decision {
 	}
 	owner := d.owner()
 	if !ok {
-		d.say(Entry{Rule: LimitCalls, Number: at.external, Level: ForOwner, Owner: owner})
+		d.say(Entry{Rule: LimitCalls, Number: at.external, Value: d.t.Name, Level: ForOwner, Owner: owner})
 		return d.reject(LimitCalls, 503, "Service Unavailable")
 	}
 	d.say(Entry{Rule: at.rule, Number: at.external, To: at.external, Value: t.Trunk, Level: ForOwner, Owner: owner})

@@ -9,6 +9,7 @@ package explain
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"bellhop/routing"
@@ -45,6 +46,9 @@ type Explanation struct {
 	End      End              `json:"end"`
 	Trace    []Entry          `json:"trace"`
 	Identity Identity         `json:"identity"`
+	// Warnings are the sentences of the trace about settings that do not do what
+	// they say.
+	Warnings []string `json:"warnings,omitempty"`
 }
 
 // A Step is one thing that happens, at a time from the beginning of the call.
@@ -52,12 +56,17 @@ type Step struct {
 	At      directory.Duration `json:"at"`
 	Do      string             `json:"do"` // "ring" or "reject"
 	Target  string             `json:"target,omitempty"`
-	To      []string           `json:"to,omitempty"` // devices
+	To      []string           `json:"to,omitempty"`     // devices
+	Trunk   string             `json:"trunk,omitempty"`  // that the call leaves by
+	Others  []string           `json:"others,omitempty"` // trunks that follow when it fails, in order
+	Stop    directory.Duration `json:"stop,omitempty"`   // when it stops ringing while the rest rings on
+	Shown   string             `json:"shown,omitempty"`  // who it shows as the caller, where that is not the caller as received
 	Rule    routing.RuleName   `json:"rule"`
 	Status  int                `json:"status,omitempty"` // of a reject
 	Because []Cause            `json:"because,omitempty"`
 
-	hidden bool // by a setting the viewer may not know of
+	remote string // id of the remote destination
+	hidden bool   // by a setting the viewer may not know of
 }
 
 // A Cause is a setting that decided, and its value.
@@ -139,7 +148,7 @@ func (r *run) begin() error {
 		r.plan, r.ringing = plan, &d
 		var effects []ring.Effect
 		r.state, effects = ring.New(plan.RingPlan(&d), r.now, nil)
-		r.identify(world, d.Number)
+		r.identify(world, d.Shown)
 		return r.carry(effects)
 	default:
 		panic(fmt.Sprintf("explain: unknown decision %T", d))
@@ -164,9 +173,24 @@ func (r *run) resolve(v routing.Visit) (routing.Plan, *routing.World, error) {
 				Rule: e.Rule, Number: e.Number, To: e.To, Setting: e.Setting, Value: e.Value,
 				At: r.since(e.At), Text: Words(e, r.q.Language),
 			})
+			if vain(e) {
+				r.out.Warnings = append(r.out.Warnings, Words(e, r.q.Language))
+			}
 		}
 	}
 	return plan, w, err
+}
+
+// vain reports whether an entry tells of a setting that does not do what it says.
+func vain(e routing.Entry) bool {
+	switch e.Rule {
+	case routing.SNRRingTime, routing.CallMeUnusable:
+		return true
+	case routing.DialUnknown, routing.TargetClass:
+		return e.Setting != ""
+	default:
+		return false
+	}
 }
 
 func (r *run) since(t time.Time) directory.Duration { return directory.Duration(t.Sub(r.q.At)) }
@@ -240,15 +264,37 @@ func (r *run) perform(effects []ring.Effect) error {
 	return nil
 }
 
-// invited adds a branch to the timeline: to the step of its group, or as the
-// first of a new one.
+// invited adds a branch to the timeline: to the step of its group or of its
+// remote destination, or as the first of a new one.
 func (r *run) invited(t ring.Target, first bool) {
-	if first {
-		r.step(Step{Do: "ring", Target: r.ringing.Number, Rule: r.rule()})
+	n := len(r.out.Timeline)
+	if first || n == 0 || r.out.Timeline[n-1].remote != t.Remote {
+		s := Step{Do: "ring", Target: r.ringing.Number, Rule: r.rule(), remote: t.Remote, Shown: shown(r.ringing, &t)}
+		if t.Remote != "" {
+			s.Rule, s.Stop = routing.SNR, directory.Duration(t.StopAfter)
+		}
+		s.Trunk, s.Others = t.Trunk, t.Others
+		r.step(s)
 	}
 	s := &r.out.Timeline[len(r.out.Timeline)-1]
 	if t.Device != "" && !slices.Contains(s.To, t.Device) {
 		s.To = append(s.To, t.Device)
+	}
+}
+
+// shown is who a target is shown as the caller; "" for the caller as received.
+func shown(d *routing.Ring, t *ring.Target) string {
+	id := t.Identity
+	if id == nil {
+		id = d.Identity
+	}
+	switch {
+	case id == nil:
+		return ""
+	case id.Display != "" && !id.Hidden:
+		return id.Display + " <" + id.User + ">"
+	default:
+		return id.User
 	}
 }
 
@@ -263,7 +309,10 @@ func (r *run) rule() routing.RuleName {
 func (r *run) step(s Step) {
 	s.At = r.since(r.now)
 	for _, e := range slices.Backward(r.trace) {
-		if e.Rule == s.Rule && e.Setting != "" {
+		if e.Rule == s.Rule && e.Setting != "" && (s.remote == "" || strings.HasSuffix(e.Setting, "/"+s.remote)) {
+			if s.remote != "" {
+				s.Target = e.Value
+			}
 			s.Because = []Cause{{Setting: e.Setting, Value: e.Value}}
 			s.hidden = !r.q.Viewer.sees(e.Level, e.Owner)
 			break
@@ -301,9 +350,15 @@ func (r *run) visit(o ring.Outcome) error {
 
 // identify says who is shown to whom: the caller's number or what its caller
 // id says, and the number that rings first.
-func (r *run) identify(w *routing.World, shown string) {
+func (r *run) identify(w *routing.World, to string) {
 	v := &r.q.Visit
-	r.out.Identity = Identity{ToCallee: v.Caller.Number, ToCaller: shown}
+	r.out.Identity = Identity{ToCallee: v.Caller.Number, ToCaller: to}
+	if r.ringing != nil && len(r.ringing.Stages) > 0 {
+		if s := shown(r.ringing, &r.ringing.Stages[0].Targets[0]); s != "" {
+			r.out.Identity.ToCallee = s
+		}
+		return
+	}
 	if l := w.Number(v.Caller.Domain, v.Caller.Number); l != nil && l.CallerID != "" {
 		r.out.Identity.ToCallee = l.CallerID
 		if l.CallerID == directory.CallerIDHidden {
@@ -313,16 +368,20 @@ func (r *run) identify(w *routing.World, shown string) {
 }
 
 // mask takes out of the timeline what the viewer may not know: that, and where
-// to, somebody forwards.
+// to, somebody forwards, and that remote destinations ring.
 func (r *run) mask() {
+	r.out.Timeline = slices.DeleteFunc(r.out.Timeline, func(s Step) bool { return s.hidden && s.remote != "" })
 	for i := range r.out.Timeline {
 		s := &r.out.Timeline[i]
+		if !r.q.Viewer.Admin {
+			s.Trunk, s.Others = "", nil
+		}
 		if !s.hidden {
 			continue
 		}
 		s.Because = nil
 		if s.Do == "ring" {
-			s.Target, s.To, s.Rule = r.called(), nil, routing.RingDevices
+			s.Target, s.To, s.Shown, s.Rule = r.called(), nil, "", routing.RingDevices
 		} else {
 			s.Rule = routing.RingFinal
 		}

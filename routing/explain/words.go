@@ -37,11 +37,11 @@ func english(key string) string {
 	case "dial.unknown":
 		return "{number} is nothing that this domain knows."
 	case "dial.unknown-":
-		return "{number} would send its calls to {value}, which does not exist."
+		return "{number} would send its calls to {value}, which leads nowhere."
 	case "dial.trunk":
-		return "The call leaves over a trunk to {to}."
+		return "The call leaves over the trunk {value} to {to}."
 	case "anchor.domain":
-		return "The call leaves the domain to {to}."
+		return "The call leaves the domain over the trunk {value} to {to}."
 	case "class-of-service":
 		return "The class of service of {number} does not allow a call to {value}."
 	case "target.class":
@@ -60,6 +60,42 @@ func english(key string) string {
 		return "{number} forwards to {value}, where the call has been already: {number} rings instead."
 	case "forward.too-many":
 		return "The call was forwarded ten times; {number} does not forward it once more."
+	case "forward.external-loop":
+		return "The call comes back from another network, where {value} sent it: only the phones of {number} ring."
+	case "forward.external-loop-":
+		return "{number} does not send the call to {value}: it has as many forwarded calls on trunks as there may be."
+	case "device.redirect":
+		return "A phone of {number} sends the call on to {to}."
+	case "callme":
+		return "The user of {number} takes calls at {to}."
+	case "callme-":
+		return "The user of {number} takes calls at {value}, but only while in the office."
+	case "callme.unusable":
+		return "The user of {number} would take calls at {value}, but that sends its own calls on."
+	case "limit.calls":
+		return "{value} has as many outside calls as there may be at once."
+	case "limit.attempts":
+		return "{value} has begun as many outside calls within a minute as it may."
+	case "limit.minutes":
+		return "{value} has used up its minutes of today for calls like this one."
+	case "limit.calls-":
+		return "{number} does not send the call to {value}: there are as many outside calls as there may be at once."
+	case "limit.attempts-":
+		return "{number} does not send the call to {value}: there were as many outside calls within a minute as there may be."
+	case "limit.minutes-":
+		return "{number} does not send the call to {value}: its minutes of today for calls like this one are used up."
+	case "snr":
+		return "{to} rings with the phones of {number}."
+	case "snr.schedule":
+		return "{value} does not ring with the phones of {number} at this time."
+	case "snr.callers":
+		return "{value} does not ring with the phones of {number} for this caller."
+	case "snr.too-soon":
+		return "An answer that comes too soon would be taken for the voicemail of {value}; this server cannot tell yet and takes every answer."
+	case "snr.screened":
+		return "Whoever answers at {value} would be asked for a digit; this server cannot ask yet and takes every answer."
+	case "snr.ring-time":
+		return "{number} stops ringing before {value} has had its time."
 	case "presence.forward":
 		return "The user of {number} is away and sends calls to {to}."
 	case "presence.forward-":
@@ -83,18 +119,13 @@ func english(key string) string {
 	case "ring.final":
 		return "Nobody can take the call at {number}."
 	case "call.anchored":
-		return "The call to {number} has to go through this server from end to end ({value}), which it cannot do yet."
-	case "call.anchored=" + toOut:
-		return "The call leaves the domain and has to go through this server from end to end, which it cannot do yet."
+		return "The call to {number} goes through this server from end to end ({value})."
 	default:
 		return ""
 	}
 }
 
-const (
-	noDev = routing.NotRegistered
-	toOut = string(routing.DialTrunk)
-)
+const noDev = routing.NotRegistered
 
 // Words says a trace entry in a sentence. A rule that nobody wrote a sentence
 // for is said by its name.
