@@ -81,6 +81,7 @@ func TestRules(t *testing.T) {
 			name: "a forward out of the domain needs one", want: "501 INVITE", reason: "Anchored Call Needed: anchor.domain", rule: "anchor.domain",
 			with: []directory.Write{
 				put(directory.KindClass, "far", `{"rules":[{"allow":"internal"},{"allow":"national"},{"allow":"mobile"},{"allow":"international"},{"allow":"sip:*"}]}`),
+				put(directory.KindTrunk, "world", `{"proof":"address","peers":["192.0.2.99"],"routes":[{"prefix":""}]}`),
 				put(directory.KindNumber, "1002", `{"user":"user1002","forwarding_class":"far"}`), forward("1002", "sip:bob@else.test"),
 			},
 		},
