@@ -20,6 +20,7 @@ type explainRequest struct {
 	Domain string                     `json:"domain" example:"bellhop.test"`
 	Caller string                     `json:"caller" doc:"a number of the domain, or any other for a call from outside"`
 	Called string                     `json:"called" doc:"as it is dialled"`
+	Trunk  string                     `json:"trunk,omitempty" doc:"by which a call from outside comes, for administrators; none: one that may reach everything"`
 	At     time.Time                  `json:"at,omitzero" doc:"none: now"`
 	Assume map[string]json.RawMessage `json:"assume,omitempty" doc:"settings that differ from what is set, as merge patches by their path: users/ana/dnd"`
 }
@@ -97,7 +98,13 @@ func (s *Server) explain(q *request) (reply, error) {
 func (s *Server) mayExplain(q *request, in *explainRequest) error {
 	if q.who.admin(in.Domain) {
 		_, err := s.opts.Documents.Get(q.ctx(), directory.Ref{Kind: directory.KindDomain, Name: in.Domain})
+		if err == nil && in.Trunk != "" {
+			_, err = s.opts.Documents.Get(q.ctx(), directory.Ref{Domain: in.Domain, Kind: directory.KindTrunk, Name: in.Trunk})
+		}
 		return err
+	}
+	if in.Trunk != "" {
+		return forbidden("only an administrator asks about a trunk")
 	}
 	if q.who.domain != in.Domain {
 		return notFound()
@@ -111,9 +118,7 @@ func (s *Server) mayExplain(q *request, in *explainRequest) error {
 	}
 	for path := range in.Assume {
 		ref, ok := settingRef(in.Domain, path)
-		mine := ok && (ref.Kind == directory.KindForwarding && slices.Contains(own, ref.Name) ||
-			ref.Name == q.who.user && (ref.Kind == directory.KindDND || ref.Kind == directory.KindPresence || ref.Kind == directory.KindPresenceTo))
-		if !mine {
+		if !ok || !settingOf(ref, q.who.user, own) {
 			return forbidden("%s is no setting of yours", path)
 		}
 	}
@@ -126,36 +131,45 @@ func (s *Server) explainVisit(q *request, in *explainRequest) (routing.Visit, er
 	v := routing.Visit{Origin: routing.OriginTrunk, Domain: in.Domain, Method: "INVITE", Target: in.Called, Caller: routing.Caller{Number: in.Caller}}
 	_, number, err := s.current(q.ctx(), directory.Ref{Domain: in.Domain, Kind: directory.KindNumber, Name: in.Caller})
 	if err != nil || number == nil {
+		v.Trunk = in.Trunk
 		return v, err
 	}
 	v.Origin, v.Caller.Domain = routing.OriginDevice, in.Domain
 	return v, nil
 }
 
-// settingRef reads the path of a setting as the API and traces spell it.
+// settingRef reads the path of a setting as the API and traces spell it; false
+// for one that cannot be assumed.
 func settingRef(domain, path string) (directory.Ref, bool) {
-	parts := strings.Split(strings.Trim(path, "/"), "/")
-	if len(parts) < 2 || !plainName(parts[1]) {
+	ref, ok := directory.ParsePath(domain, strings.Trim(path, "/"))
+	if !ok || !plainName(strings.Replace(ref.Name, "/", "", 1)) {
 		return directory.Ref{}, false
 	}
-	var kind directory.Kind
-	switch parts[0] + "/" + strings.Join(parts[2:], "/") {
-	case "numbers/":
-		kind = directory.KindNumber
-	case "numbers/forwarding":
-		kind = directory.KindForwarding
-	case "users/dnd":
-		kind = directory.KindDND
-	case "users/presence":
-		kind = directory.KindPresence
-	case "users/presence/forwarding":
-		kind = directory.KindPresenceTo
-	case "classes/":
-		kind = directory.KindClass
+	switch ref.Kind {
+	case directory.KindNumber, directory.KindClass, directory.KindForwarding, directory.KindDND, directory.KindPresence,
+		directory.KindPresenceTo, directory.KindCallMe, directory.KindRemote:
+		return ref, true
+	case directory.KindDomain, directory.KindSite, directory.KindUser, directory.KindDevice, directory.KindGroup,
+		directory.KindTrunk, directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn:
+		return directory.Ref{}, false
 	default:
 		return directory.Ref{}, false
 	}
-	return directory.Ref{Domain: domain, Kind: kind, Name: parts[1]}, true
+}
+
+// settingOf reports whether a setting is a user's own, who has numbers.
+func settingOf(ref directory.Ref, user string, numbers []string) bool {
+	switch ref.Kind {
+	case directory.KindForwarding:
+		return slices.Contains(numbers, ref.Name)
+	case directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe:
+		return ref.Name == user
+	case directory.KindRemote:
+		owner, _ := directory.SplitRemote(ref.Name)
+		return owner == user
+	default:
+		return false
+	}
 }
 
 // An assumed view is the directory with some settings changed in thought.
@@ -164,6 +178,7 @@ type assumed struct {
 	q       *request
 	changed map[directory.Ref][]byte
 	devices []string // of the number that is compiled
+	group   string   // that answers at it
 }
 
 // assume merges the assumed settings into what is set, and checks their form.
@@ -239,8 +254,9 @@ func (a *assumed) load(need routing.Need, w *routing.World) error {
 	}
 	line := whole.Number(need.Domain, need.Key)
 	name := need.Key
+	a.devices, a.group = nil, ""
 	if line != nil {
-		name, a.devices = line.Number, line.Devices
+		name, a.devices, a.group = line.Number, line.Devices, line.Group
 	}
 	if line == nil && a.changed[directory.Ref{Domain: need.Domain, Kind: directory.KindNumber, Name: name}] == nil {
 		w.PutNumber(need.Domain, need.Key, nil)
@@ -268,17 +284,28 @@ func (a *assumed) Get(ref directory.Ref) (directory.Document, bool, error) {
 }
 
 // Find implements [directory.View] as far as compiling a number asks: for its
-// devices, which no setting changes.
-func (a *assumed) Find(key directory.Key) ([]directory.Ref, error) {
-	if key.Index != directory.IndexLine {
-		return nil, nil
+// devices and its group, which no setting changes, and for the remote
+// destinations of its user.
+func (a *assumed) Find(key directory.Key) (refs []directory.Ref, err error) {
+	domain, name, _ := strings.Cut(key.Value, "/")
+	switch key.Index {
+	case directory.IndexLine:
+		for _, d := range a.devices {
+			refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindDevice, Name: d})
+		}
+		if a.group != "" {
+			refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindGroup, Name: a.group})
+		}
+	case directory.IndexOwner:
+		err = a.s.remotes(a.q, domain, name, func(d directory.Document, _ map[string]any) { refs = append(refs, d.Ref) })
+		for ref := range a.changed {
+			if user, _ := directory.SplitRemote(ref.Name); ref.Kind == directory.KindRemote && user == name && !slices.Contains(refs, ref) {
+				refs = append(refs, ref)
+			}
+		}
+	default: // nothing that is compiled asks for it
 	}
-	domain, _, _ := strings.Cut(key.Value, "/")
-	refs := make([]directory.Ref, 0, len(a.devices))
-	for _, d := range a.devices {
-		refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindDevice, Name: d})
-	}
-	return refs, nil
+	return refs, err
 }
 
 // List implements [directory.View]; nothing that is compiled asks for it.

@@ -207,6 +207,7 @@ func TestPaths(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"users/ana", "users/ana/dnd", "users/ana/presence", "users/ana/presence/forwarding",
+		"users/ana/callme", "users/ana/remote-destinations/mobile", "trunks/carrier",
 		"numbers/1001", "numbers/1001/forwarding", "devices/desk-1001", "domains/bellhop.test",
 	} {
 		ref, ok := directory.ParsePath("bellhop.test", path)
@@ -214,7 +215,7 @@ func TestPaths(t *testing.T) {
 			t.Errorf("ParsePath(%s) = %v, %v", path, ref, ok)
 		}
 	}
-	for _, path := range []string{"", "users", "users/", "moons/a", "users/ana/password", "numbers/1/dnd", "domains/other.test"} {
+	for _, path := range []string{"", "users", "users/", "moons/a", "users/ana/password", "numbers/1/dnd", "numbers/1/remote-destinations/a", "users/ana/remote-destinations/", "users/ana/remote-destinations/a/b", "trunks/a/credentials", "domains/other.test"} {
 		if ref, ok := directory.ParsePath("bellhop.test", path); ok {
 			t.Errorf("ParsePath(%s) = %v, want none", path, ref)
 		}
@@ -228,11 +229,14 @@ func FuzzDecode(f *testing.F) {
 		directory.KindDomain, directory.KindSite, directory.KindUser, directory.KindNumber, directory.KindDevice,
 		directory.KindGroup, directory.KindTrunk, directory.KindClass, directory.KindForwarding, directory.KindDND,
 		directory.KindPresence, directory.KindPresenceTo, directory.KindCredential, directory.KindSignIn,
+		directory.KindCallMe, directory.KindRemote, directory.KindTrunkKey,
 	}
 	for i := range kinds {
 		f.Add(uint8(i), []byte(`{"realm":"r","aliases":["a"],"ring_time":"PT18S","lines":[{"number":"1"}],"all":{"both":{"enabled":true,"target":"sip:a@b"}}}`))
 	}
 	f.Add(uint8(8), []byte(`{"all":{"both":{"enabled":true,"target":"+49 (89) 123-456"}}}`))
+	f.Add(uint8(6), []byte(`{"proof":"address","peers":["[2001:db8::1]:5060;transport=udp"],"sources":["192.0.2.0/24;listener=10.0.0.1:5060"],"register":{"registrar":"a.example:5060"},"routes":[{"prefix":"+*"}],"max_calls":"unlimited"}`))
+	f.Add(uint8(15), []byte(`{"number":"+4917112345","delay":4000,"stop_after":"PT19S","schedule":[{"days":"mon-fri","from":"08:00","to":"18:00"}]}`))
 	f.Add(uint8(3), []byte(`{"public":"+49 (0)89 123456","ring_time":18000,"busy_trigger":2,"call_waiting":false}`))
 	f.Fuzz(func(t *testing.T, k uint8, body []byte) {
 		kind := kinds[int(k)%len(kinds)]

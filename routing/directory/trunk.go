@@ -105,7 +105,7 @@ func ParsePeer(s string) (Peer, bool) {
 	}
 	p.Host, p.Port = Host(host), port
 	if a, ok := p.Addr(); ok {
-		return p, !a.IsUnspecified() && !a.IsMulticast() && a.Zone() == ""
+		return p, !a.IsUnspecified() && !a.IsMulticast()
 	}
 	// "192.0.2.300" is no name: a top level is never all digits (RFC 3696 §2).
 	last := p.Host[strings.LastIndexByte(p.Host, '.')+1:]
@@ -114,6 +114,9 @@ func ParsePeer(s string) (Peer, bool) {
 
 // splitPort reads "host", "host:port", "[v6]:port", "[v6]" and "v6".
 func splitPort(s string) (host string, port uint16, ok bool) {
+	if strings.Contains(s, "%") { // a zone is of this machine
+		return "", 0, false
+	}
 	if _, err := netip.ParseAddr(s); err == nil {
 		return s, 0, true
 	}

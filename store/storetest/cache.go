@@ -79,6 +79,7 @@ func caches(t *testing.T, fresh func(*testing.T) Parts) {
 	})
 	t.Run("credentials", func(t *testing.T) { t.Parallel(); credentials(t, fresh(t)) })
 	t.Run("hosts", func(t *testing.T) { t.Parallel(); hosts(t, fresh(t)) })
+	t.Run("trunks", func(t *testing.T) { t.Parallel(); trunks(t, fresh(t)) })
 	t.Run("busy", func(t *testing.T) {
 		t.Parallel()
 		p := fresh(t)
@@ -106,6 +107,10 @@ func forgotten(t *testing.T, p Parts) {
 		Put(directory.KindDND, "ana", `{"enabled":true}`),
 		Put(directory.KindPresence, "ana", `{"status":"lunch"}`),
 		Put(directory.KindPresenceTo, "ana", `{"lunch":{"target":"1003"}}`),
+		Put(directory.KindCallMe, "ana", `{"target":"1003"}`),
+		Put(directory.KindRemote, "ana/home", `{"number":"1003"}`),
+		directory.Write{Ref: Ref(directory.KindRemote, "ana/home")},
+		Put(directory.KindUser, "ana", `{"time_zone":"Europe/Berlin"}`),
 		Put(directory.KindNumber, "1001", `{"user":"ana","label":"x"}`),
 		Put(directory.KindDevice, "desk-1001", `{"user":"ana","kind":"desk"}`),
 		Put(directory.KindDevice, "desk-1001", `{"user":"ana","kind":"desk","lines":[{"number":"1001"}]}`),
@@ -166,6 +171,55 @@ func credentials(t *testing.T, p Parts) {
 	Apply(t, p.Store, directory.Write{Ref: Ref(directory.KindDevice, "desk-1001")})
 	if _, known, _ := find("desk-1001"); known {
 		t.Error("the credential of a deleted device is known")
+	}
+}
+
+// trunks: the next call of a domain dials by the trunks it has, and who keeps
+// trunks is told.
+func trunks(t *testing.T, p Parts) {
+	t.Helper()
+	Provision(t, p.Store)
+	for range len(p.Cache.TrunksChanged()) {
+		<-p.Cache.TrunksChanged()
+	}
+	number := routing.Need{Kind: routing.NeedNumber, Domain: Domain, Key: "1001"}
+	ask(t, p, number)
+	for _, tt := range []struct {
+		w    directory.Write
+		want string
+	}{
+		{Put(directory.KindTrunk, "carrier", `{"proof":"digest","peers":["192.0.2.9"],"routes":[{"prefix":"+"}]}`), "carrier +"},
+		{Put(directory.KindTrunk, "carrier", `{"proof":"digest","peers":["192.0.2.9"],"routes":[{"prefix":"+49"}]}`), "carrier +49"},
+		{Put(directory.KindTrunkKey, "carrier", `{"id":"1","username":"account","sealed":"c2VhbGVk"}`), "carrier +49"},
+		{Put(directory.KindDomain, Domain, `{"realm":"a.test","aliases":["192.0.2.1"],"region":"DE","access_code":"0"}`), "carrier +49"},
+		{directory.Write{Ref: Ref(directory.KindTrunk, "carrier")}, ""},
+	} {
+		Apply(t, p.Store, tt.w)
+		select {
+		case <-p.Cache.TrunksChanged():
+		default:
+			t.Errorf("%s: nobody was told", tt.w.Ref)
+		}
+		for _, host := range []string{Domain, "192.0.2.1"} {
+			tenant, ok := p.Cache.Tenant([]byte(host))
+			got := ""
+			if ok && len(tenant.Trunks) == 1 {
+				got = tenant.Trunks[0].Name + " " + tenant.Trunks[0].Prefix
+			}
+			if got != tt.want {
+				t.Errorf("after %s: %s dials by %q, want %q", tt.w.Ref, host, got, tt.want)
+			}
+		}
+		ps, err := p.Cache.Peerings(t.Context())
+		if err != nil || (len(ps) == 1) != (tt.want != "") {
+			t.Errorf("after %s: Peerings = %+v, %v", tt.w.Ref, ps, err)
+		}
+	}
+	Apply(t, p.Store, Put(directory.KindTrunk, "carrier", `{"proof":"digest"}`))
+	ask(t, p, number)
+	Apply(t, p.Store, Put(directory.KindTrunk, "carrier", `{"proof":"digest","trusted":true}`))
+	if !ask(t, p, number) {
+		t.Error("after a trunk: number 1001 was forgotten")
 	}
 }
 

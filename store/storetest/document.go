@@ -51,6 +51,21 @@ func documents(t *testing.T, fresh func(*testing.T) Parts) {
 			t.Errorf("Apply of a taken alias = %v, want an *Invalid", err)
 		}
 	})
+	t.Run("addresses of trunks are unique in the whole system", func(t *testing.T) {
+		t.Parallel()
+		s := fresh(t).Store
+		Provision(t, s)
+		Apply(t, s, Put(directory.KindDomain, "b.test", `{"realm":"b.test"}`))
+		Apply(t, s, Put(directory.KindTrunk, "carrier", `{"proof":"address","peers":["198.51.100.7:5060"]}`))
+		far := directory.Write{Ref: directory.Ref{Domain: "b.test", Kind: directory.KindTrunk, Name: "x"}, Body: []byte(`{"proof":"address","sources":["198.51.100.0/24"]}`)}
+		_, err := s.Apply(t.Context(), Author(), []directory.Write{far})
+		if bad, ok := errors.AsType[*directory.Invalid](err); !ok || bad.Rule != directory.RuleSource {
+			t.Errorf("Apply of a taken address = %v, want %s", err, directory.RuleSource)
+		}
+		Apply(t, s, directory.Write{Ref: Ref(directory.KindTrunk, "carrier")})
+		Apply(t, s, far)
+	})
+	t.Run("what hangs on a user and on a trunk goes with it", func(t *testing.T) { t.Parallel(); dependents(t, fresh(t).Store) })
 	t.Run("history", func(t *testing.T) { t.Parallel(); history(t, fresh(t).Store) })
 	t.Run("list", func(t *testing.T) { t.Parallel(); list(t, fresh(t).Store) })
 	t.Run("what hangs on a device goes with it", func(t *testing.T) {
@@ -84,6 +99,34 @@ func documents(t *testing.T, fresh func(*testing.T) Parts) {
 		}
 	})
 	t.Run("two who save a loop", func(t *testing.T) { t.Parallel(); loops(t, fresh(t).Store) })
+}
+
+func dependents(t *testing.T, s Store) {
+	t.Helper()
+	Provision(t, s)
+	Apply(t, s, Put(directory.KindTrunk, "carrier", `{"proof":"digest"}`))
+	Apply(t, s, Put(directory.KindRemote, "ana/home", `{"number":"1003"}`))
+	Apply(t, s, Put(directory.KindRemote, "ana/mobile", `{"number":"1004","numbers":["1001"]}`))
+	Apply(t, s, Put(directory.KindCallMe, "ana", `{"target":"1003"}`))
+	Apply(t, s, Put(directory.KindTrunkKey, "carrier", `{"id":"1","username":"account","sealed":"c2VhbGVk"}`))
+	if _, err := s.Apply(t.Context(), Author(), []directory.Write{{Ref: Ref(directory.KindNumber, "1001")}}); err == nil {
+		t.Error("a number that a remote destination has was deleted")
+	}
+	Apply(t, s, directory.Write{Ref: Ref(directory.KindRemote, "ana/mobile")})
+	Apply(t, s, Put(directory.KindDevice, "desk-1001", `{"kind":"desk","lines":[{"number":"1001"}]}`))
+	Apply(t, s, Put(directory.KindNumber, "1001", `{}`))
+	Apply(t, s, directory.Write{Ref: Ref(directory.KindUser, "ana")})
+	Apply(t, s, directory.Write{Ref: Ref(directory.KindTrunk, "carrier")})
+	for _, r := range []directory.Ref{
+		Ref(directory.KindRemote, "ana/home"), Ref(directory.KindRemote, "ana/mobile"), Ref(directory.KindCallMe, "ana"), Ref(directory.KindTrunkKey, "carrier"),
+	} {
+		if _, err := s.Get(t.Context(), r); !errors.Is(err, directory.ErrNotFound) {
+			t.Errorf("%s is still there: %v", r, err)
+		}
+	}
+	if docs, _, err := s.History(t.Context(), Ref(directory.KindTrunkKey, "carrier"), 10, ""); err != nil || len(docs) != 0 {
+		t.Errorf("history of a secret = %v, %v, want none", docs, err)
+	}
 }
 
 func conditions(t *testing.T, s Store) {
