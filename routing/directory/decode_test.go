@@ -21,6 +21,10 @@ func TestDecodeCanonical(t *testing.T) {
 			"domain", directory.KindDomain, `{"realm":"r","region":"de","aliases":["Example.ORG.","[2001:DB8::0:1]"],"policies":{"busy_exclusive":false}}`,
 			`{"aliases":["example.org","2001:db8::1"],"region":"DE","policies":{"busy_exclusive":false},"realm":"r"}`,
 		},
+		{
+			"retention", directory.KindDomain, `{"realm":"r","policies":{"retention":{"records":"P52W","history":86400000}}}`,
+			`{"policies":{"retention":{"records":"P364D","history":"P1D"}},"realm":"r"}`,
+		},
 		{"user", directory.KindUser, `{"name":" Ana "}`, `{"name":"Ana","role":"user"}`},
 		{"number", directory.KindNumber, `{"public":"+49 (89) 7007-98765","ring_time":12000}`, `{"public":"+4989700798765","state":"active","ring_time":"PT12S"}`},
 		{"null is absent", directory.KindNumber, `{"public":null,"call_waiting":null}`, `{"state":"active"}`},
@@ -115,6 +119,11 @@ func TestDecodeFaults(t *testing.T) {
 		},
 		{"presence do-not-disturb forwards nowhere", directory.KindPresenceTo, `{"do-not-disturb":{"target":"1"}}`, []string{"do-not-disturb field.unknown"}},
 		{"region", directory.KindDomain, `{"realm":"r","region":"XX","access_code":"a"}`, []string{"region field.value", "access_code field.value"}},
+		{
+			"retention too short and too long", directory.KindDomain, `{"realm":"r","policies":{"retention":{"records":"PT23H","stories":0,"history":"P3651D","ladders":"P1D"}}}`,
+			[]string{"policies.retention.records field.value", "policies.retention.stories field.value", "policies.retention.history field.value", "policies.retention.ladders field.unknown"},
+		},
+		{"stories longer than records", directory.KindDomain, `{"realm":"r","policies":{"retention":{"stories":"P181D"}}}`, []string{"policies.retention.stories field.value"}},
 		{"control character", directory.KindUser, `{"name":"a\u0000b"}`, []string{"name field.value"}},
 		{"no such kind", "moons", `{}`, []string{" syntax"}},
 	} {
@@ -144,7 +153,7 @@ func TestDuration(t *testing.T) {
 		{"PT1.5S", 1500 * time.Millisecond, "PT1.5S", true},
 		{"P1DT2H", 26 * time.Hour, "PT26H", true},
 		{"PT90M", 90 * time.Minute, "PT1H30M", true},
-		{"P2W", 14 * 24 * time.Hour, "PT336H", true},
+		{"P2W", 14 * 24 * time.Hour, "P14D", true},
 		{"-PT4S", -4 * time.Second, "-PT4S", true},
 		{"PT0S", 0, "PT0S", true},
 		{"P1Y", 0, "", false},
@@ -257,4 +266,25 @@ func FuzzDecode(f *testing.F) {
 			t.Fatalf("%s became %s, then %s (%v)", body, out, twice, err)
 		}
 	})
+}
+
+func TestRetentionEffective(t *testing.T) {
+	t.Parallel()
+	days := func(records, stories, history int) directory.Retention {
+		d := func(n int) directory.Duration { return directory.Duration(time.Duration(n) * 24 * time.Hour) }
+		return directory.Retention{Records: d(records), Stories: d(stories), History: d(history)}
+	}
+	for _, tt := range []struct {
+		name      string
+		set, want directory.Retention
+	}{
+		{"nothing set", days(0, 0, 0), days(180, 90, 400)},
+		{"all set", days(30, 10, 20), days(30, 10, 20)},
+		{"stories go with their records", days(30, 0, 0), days(30, 30, 400)},
+		{"long records", days(1000, 0, 0), days(1000, 90, 400)},
+	} {
+		if got := tt.set.Effective(); got != tt.want {
+			t.Errorf("%s: %+v, want %+v", tt.name, got, tt.want)
+		}
+	}
 }

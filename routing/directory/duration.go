@@ -12,7 +12,8 @@ import (
 // ("PT18S"). It is read from one, or from a number of milliseconds.
 type Duration time.Duration
 
-// String returns d as ISO 8601 spells it, in hours, minutes and seconds.
+// String returns d as ISO 8601 spells it: in days when it is whole ones, else in
+// hours, minutes and seconds.
 func (d Duration) String() string {
 	t := time.Duration(d).Round(time.Millisecond)
 	if t == 0 {
@@ -22,6 +23,9 @@ func (d Duration) String() string {
 	if t < 0 {
 		b.WriteByte('-')
 		t = -t
+	}
+	if t%day == 0 {
+		return b.String() + "P" + strconv.FormatInt(int64(t/day), 10) + "D"
 	}
 	b.WriteString("PT")
 	if h := t / time.Hour; h > 0 {

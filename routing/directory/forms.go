@@ -31,7 +31,7 @@ func (d *decoder) domain(o *object) Domain {
 		d.fault("realm", RuleValue, "must not have quotes or backslashes")
 	}
 	p := o.sub("policies")
-	v.Policies = Policies{BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers"), Limits: d.limits(p)}
+	v.Policies = Policies{BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers"), Retention: d.retention(p.sub("retention")), Limits: d.limits(p)}
 	p.done()
 	f := o.sub("defaults")
 	v.Defaults = Defaults{

@@ -18,6 +18,8 @@ type Domain struct {
 type Policies struct {
 	BusyExclusive *bool `json:"busy_exclusive,omitempty"` // forward.busy and call waiting exclude each other; default true
 	Strangers     bool  `json:"strangers,omitempty"`      // dial.number is open to strangers
+
+	Retention Retention `json:"retention,omitzero"` // how long is kept what people did
 	// Limits hold for all calls of the domain together (limit.*).
 	Limits Limits `json:"limits,omitzero"`
 }
