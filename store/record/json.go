@@ -164,3 +164,19 @@ func appendString(b []byte, s string) []byte {
 	b = append(b, s[start:]...)
 	return append(b, '"')
 }
+
+// WithoutStory returns a record that [AppendJSON] wrote without its story, and
+// whether it had one.
+func WithoutStory(b []byte) (without []byte, had bool, err error) {
+	var s struct {
+		Call  json.RawMessage `json:"call"`
+		Story json.RawMessage `json:"story"`
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, false, fmt.Errorf("record: %w", err)
+	}
+	if s.Story == nil {
+		return b, false, nil
+	}
+	return append(append([]byte(`{"call":`), s.Call...), '}'), true, nil
+}

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"strconv"
+	"testing"
+	"time"
 )
 
 // Migrate brings a database to the schema of another release.
@@ -31,3 +33,16 @@ func LimitPages(ctx context.Context, s *Store, n int) error {
 
 // Probe tries again what failed.
 func Probe(ctx context.Context, s *Store) { s.probe(ctx) }
+
+// Retire takes away what is kept no longer at a time.
+func Retire(ctx context.Context, s *Store, now time.Time) error { return s.retire(ctx, now) }
+
+// CountIndex counts the runs of the index of records and their entries.
+func CountIndex(tb testing.TB, s *Store) (runs, entries int) {
+	tb.Helper()
+	err := s.db.read.QueryRowContext(tb.Context(), "SELECT (SELECT COUNT(*) FROM record_runs), (SELECT COUNT(*) FROM record_entries)").Scan(&runs, &entries)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return runs, entries
+}

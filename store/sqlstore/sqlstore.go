@@ -154,15 +154,15 @@ func (s *Store) prepare(ctx context.Context) error {
 }
 
 // Run keeps the store until ctx ends: it expires bindings, batches records,
-// confirms the cache, and syncs. What was acknowledged is saved when it returns.
+// confirms the cache, syncs, and takes away what is kept no longer. What was acknowledged is saved when it returns.
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 5)
-	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync} {
+	errs := make([]error, 6)
+	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync, s.keepHouse} {
 		wg.Go(func() { errs[i] = run(ctx) })
 	}
 	wg.Wait()
-	errs[4] = s.syncNow(context.WithoutCancel(ctx))
+	errs[5] = s.syncNow(context.WithoutCancel(ctx))
 	return errors.Join(errs...)
 }
 
