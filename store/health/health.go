@@ -56,11 +56,14 @@ func (p *Part) Append(rs []feed.Reason) []feed.Reason {
 	return rs
 }
 
+// Full are the words for a disk without room.
+const Full = "the disk is full"
+
 // Words says what an error of the file system means, "" when it is another.
 func Words(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
-		return "the disk is full"
+		return Full
 	case errors.Is(err, syscall.EROFS):
 		return "the disk is read-only"
 	case errors.Is(err, syscall.EIO):

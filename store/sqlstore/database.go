@@ -36,10 +36,11 @@ type database struct {
 	path    string
 	write   *sql.DB // one connection; every transaction takes the write lock at once
 	read    *sql.DB
-	full    bool // the writer syncs on commit; belongs to who holds its connection
+	synced  bool // the writer syncs on commit; belongs to who holds its connection
 	metrics *metrics
 	writing health.Part
 	reading health.Part
+	full    func(context.Context) // told that the disk is full; may be nil
 }
 
 // readers is how many connections read at the same time.
@@ -178,7 +179,11 @@ func (d *database) tx(ctx context.Context, p promise, f func(*sql.Tx) error) (er
 			d.writing.OK()
 		case !refused(err):
 			d.metrics.errors.Inc()
-			d.writing.Fail("store", words(err)+": changes and registrations are refused")
+			what := words(err)
+			d.writing.Fail("store", what+": changes and registrations are refused")
+			if what == health.Full && d.full != nil {
+				d.full(context.WithoutCancel(ctx))
+			}
 		}
 	}()
 	conn, err := d.write.Conn(ctx)
@@ -204,7 +209,7 @@ func (d *database) tx(ctx context.Context, p promise, f func(*sql.Tx) error) (er
 
 // synchronous makes commits of conn keep p.
 func (d *database) synchronous(ctx context.Context, conn *sql.Conn, p promise) error {
-	if !d.full && p == processDeath {
+	if !d.synced && p == processDeath {
 		return nil
 	}
 	mode := "NORMAL"
@@ -214,7 +219,7 @@ func (d *database) synchronous(ctx context.Context, conn *sql.Conn, p promise) e
 	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous="+mode); err != nil {
 		return fmt.Errorf("sqlstore: %w", err)
 	}
-	d.full = p == powerLoss
+	d.synced = p == powerLoss
 	return nil
 }
 

@@ -46,3 +46,12 @@ func CountIndex(tb testing.TB, s *Store) (runs, entries int) {
 	}
 	return runs, entries
 }
+
+// SetRoom makes the disk of s one with that room, and looks at it.
+func SetRoom(ctx context.Context, s *Store, free, total uint64) {
+	s.disk.room = func() (uint64, uint64, bool) { return free, total, true }
+	s.disk.look(ctx)
+}
+
+// Room is how much room the disk of a folder has.
+func Room(dir string) (free, total uint64, ok bool) { return roomOf(dir) }

@@ -16,7 +16,7 @@ import (
 
 // Reasons returns what of the store does not work, nil when all does.
 func (s *Store) Reasons() []feed.Reason {
-	return s.Calls.Reasons(s.db.reading.Append(s.db.writing.Append(nil)))
+	return s.Calls.Reasons(s.disk.health.Append(s.db.reading.Append(s.db.writing.Append(nil))))
 }
 
 // words says what an error of the database means, in words that anybody may
@@ -29,7 +29,7 @@ func words(err error) string {
 	}
 	switch e.Code() & 0xff { // the rest of the code tells where
 	case sqlite3.SQLITE_FULL:
-		return "the disk is full"
+		return health.Full
 	case sqlite3.SQLITE_READONLY:
 		return "the database is read-only"
 	case sqlite3.SQLITE_IOERR:

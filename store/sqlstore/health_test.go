@@ -3,6 +3,8 @@ package sqlstore_test
 import (
 	"context"
 	"errors"
+	"io/fs"
+	"os"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,7 +17,9 @@ import (
 // TestFullDiskIsAReason fills the database and makes room again.
 func TestFullDiskIsAReason(t *testing.T) {
 	t.Parallel()
-	s := open(t, in(t.TempDir()))
+	o := in(t.TempDir())
+	o.Reserve = 1 << 20
+	s := open(t, o)
 	storetest.Provision(t, s)
 	if rs := s.Reasons(); rs != nil {
 		t.Fatalf("reasons of a store that works: %+v", rs)
@@ -36,6 +40,9 @@ func TestFullDiskIsAReason(t *testing.T) {
 	rs := s.Reasons()
 	if len(rs) != 1 || rs[0].Part != "store" || rs[0].Since.IsZero() || rs[0].Detail != "the disk is full: changes and registrations are refused" {
 		t.Fatalf("reasons = %+v", rs)
+	}
+	if _, err := os.Stat(o.File + ".reserve"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the reserve is still there: %v", err)
 	}
 	// What the caller did wrong, and a caller who went away, are no faults of the store.
 	ctx, cancel := context.WithCancel(t.Context())

@@ -7,7 +7,9 @@ type metrics struct {
 	errors prometheus.Counter
 	commit prometheus.Histogram
 
-	retired *prometheus.CounterVec
+	retired   *prometheus.CounterVec
+	free      prometheus.Gauge
+	storyless prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -27,8 +29,14 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	for _, what := range []string{"records", "stories", "history"} {
 		m.retired.WithLabelValues(what)
 	}
+	m.free = prometheus.NewGauge(prometheus.GaugeOpts{
+		Namespace: "bellhop", Subsystem: "store", Name: "disk_free_bytes", Help: "Room that the disk of the store has left.",
+	})
+	m.storyless = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: "bellhop", Subsystem: "store", Name: "stories_dropped_total", Help: "Records saved without their story since the disk was nearly full.",
+	})
 	if r != nil {
-		r.MustRegister(m.errors, m.commit, m.retired)
+		r.MustRegister(m.errors, m.commit, m.retired, m.free, m.storyless)
 	}
 	return m
 }

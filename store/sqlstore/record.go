@@ -42,12 +42,19 @@ func (s *Store) SaveRecords(ctx context.Context, calls []*feed.Call) error {
 	defer b.mu.Unlock()
 	b.index.Reset()
 	rows, buf := b.rows[:0], b.bytes[:0]
+	low := s.disk.low.Load()
 	for _, c := range calls {
 		id, ok := journal.ParseID(c.ID)
 		if !ok {
 			continue // the journal takes no others
 		}
 		start := len(buf)
+		if low && len(c.Story) > 0 {
+			short := *c
+			short.Story = nil
+			c = &short
+			s.db.metrics.storyless.Inc()
+		}
 		buf = record.AppendJSON(buf, c)
 		rows = append(rows, id, c.Domain, buf[start:len(buf):len(buf)])
 		b.index.Add(id, c)

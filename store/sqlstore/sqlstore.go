@@ -22,6 +22,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,9 @@ type Options struct {
 	Journal string
 	// Node is the number of this node, 0 to 1023, in the ids of its calls.
 	Node uint16
+	// Reserve is how many bytes beside File are held back for settings and
+	// records on a disk that is full; 0: none.
+	Reserve int64
 	// CacheSize bounds the entries of the cache; 0: its default.
 	CacheSize  int
 	Feed       *feed.Stream          // nil: nobody is told of changes
@@ -61,6 +65,7 @@ type Store struct {
 	Cache *cache.Cache
 
 	db    *database
+	disk  *disk
 	feed  *feed.Stream
 	log   *slog.Logger
 	tail  atomic.Int64 // calls in record_tail
@@ -85,6 +90,12 @@ func New(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	s.db = db
+	s.disk = &disk{
+		reserve: db.path + ".reserve", size: o.Reserve, log: s.log, metrics: db.metrics,
+		room: func() (free, total uint64, ok bool) { return roomOf(filepath.Dir(db.path)) },
+	}
+	db.full = s.disk.full
+	s.disk.look(ctx)
 	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -179,6 +190,7 @@ func (s *Store) sync(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-second.C:
+			s.disk.look(ctx)
 			s.probe(ctx)
 			err = s.syncNow(ctx)
 		case <-hour.C:

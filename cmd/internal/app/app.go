@@ -76,6 +76,10 @@ type App struct {
 // with four events each fit into the second between two looks.
 const feedSize = 16 << 10
 
+// diskReserve is held back for settings and records on a full disk: thousands of
+// changes, or a minute of records, to be warned in.
+const diskReserve = 32 << 20
+
 // gcPercent lets the heap grow to five times of what lives before it is
 // collected. What lives is small, and each collection walks all of it: at 800
 // calls a second the usual 100 costs a tenth of the processor time of a call. GOGC
@@ -128,6 +132,7 @@ func (a *App) openStore(ctx context.Context) error {
 	var err error
 	a.store, err = sqlstore.New(ctx, sqlstore.Options{
 		File: filepath.Join(dir, "bellhop.db"), Journal: filepath.Join(dir, "journal"), Node: uint16(a.conf.Node.Number),
+		Reserve: diskReserve,
 		Feed: a.feed, Logger: a.log, Registerer: a.metrics,
 	})
 	if err != nil {
