@@ -39,6 +39,8 @@ type commands struct {
 	Explain explainCmd `cmd:"" help:"Say what a call would do, and why."`
 	User    userCmd    `cmd:"" help:"List, add, change and remove users."`
 	Demo    demoCmd    `cmd:"" help:"Run a house of five people with phones to try."`
+	Backup  backupCmd  `cmd:"" help:"Copy the database; the daemon may run."`
+	Restore restoreCmd `cmd:"" help:"Put a copy in place of the database; the daemon must not run."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }
 

@@ -151,12 +151,15 @@ func (d *database) copyTo(ctx context.Context, path string) error {
 		return err
 	}
 	if _, err := d.write.ExecContext(ctx, "VACUUM INTO ?", tmp); err != nil {
-		return fmt.Errorf("sqlstore: copy: %w", err)
+		return errors.Join(fmt.Errorf("sqlstore: copy: %w", err), os.Remove(tmp))
+	}
+	if err := syncFile(tmp); err != nil {
+		return err
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return fmt.Errorf("sqlstore: copy: %w", err)
 	}
-	return nil
+	return syncFile(filepath.Dir(path))
 }
 
 // A promise is what a commit survives.

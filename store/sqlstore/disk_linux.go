@@ -30,8 +30,8 @@ func allocate(path string, size int64) error {
 	return f.Close()
 }
 
-// lock takes the file at path for this process, until it is closed. ok is false
-// when another has it.
+// lock takes the file at path for this process, until [unlock]. ok is false when
+// another has it.
 func lock(path string) (f *os.File, ok bool, err error) {
 	f, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -45,4 +45,11 @@ func lock(path string) (f *os.File, ok bool, err error) {
 	default:
 		return nil, false, fmt.Errorf("sqlstore: lock %s: %w", path, errors.Join(err, f.Close()))
 	}
+}
+
+// unlock gives up the file. Closing it would not do while a process that was
+// just forked has it open, too.
+func unlock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_UN)
+	return errors.Join(err, f.Close())
 }

@@ -18,3 +18,5 @@ func lock(path string) (f *os.File, ok bool, err error) {
 	f, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	return f, err == nil, err
 }
+
+func unlock(f *os.File) error { return f.Close() }

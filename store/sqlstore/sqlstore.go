@@ -18,8 +18,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -34,6 +32,9 @@ import (
 	"bellhop/store/cache"
 	"bellhop/store/journal"
 )
+
+// FileName is what the database is called in the folder of a node's store.
+const FileName = "bellhop.db"
 
 // Options are what a store needs.
 type Options struct {
@@ -65,6 +66,7 @@ type Store struct {
 	Cache *cache.Cache
 
 	db    *database
+	lock  *os.File // held while the database is ours; nil after Close
 	disk  *disk
 	feed  *feed.Stream
 	log   *slog.Logger
@@ -79,15 +81,18 @@ type Store struct {
 }
 
 // New opens the database, migrates it, and loads bindings and journal. Errors
-// are [ErrNewer], [journal.ErrNewer] and those of the file system and SQLite.
+// are [ErrNewer], [ErrInUse], [journal.ErrNewer] and those of the file system and SQLite.
 func New(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{feed: o.Feed, log: o.Logger}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	if err := s.take(o.File); err != nil {
+		return nil, err
+	}
 	db, err := openDatabase(ctx, o.File, s.log, newMetrics(o.Registerer))
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.give())
 	}
 	s.db = db
 	s.disk = &disk{
@@ -225,76 +230,5 @@ func (s *Store) Close() error {
 	if s.Calls != nil {
 		errs = append(errs, s.Calls.Close())
 	}
-	return errors.Join(append(errs, s.db.close())...)
-}
-
-// Backup writes a copy of the database to path while the store goes on. The
-// journal is not in it: records of the last second may be missing.
-func (s *Store) Backup(ctx context.Context, path string) error { return s.db.copyTo(ctx, path) }
-
-// Restore puts a copy that [Store.Backup] made in place of the database at
-// file, which nobody may have open, and raises its epoch: versions given out
-// since the copy was made are all older than those to come (trust.md §3).
-func Restore(ctx context.Context, from, file string) error {
-	for _, suffix := range []string{"-wal", "-shm"} {
-		if _, err := os.Stat(file + suffix); err == nil {
-			return fmt.Errorf("sqlstore: restore: %s is there: the database is open, or its node died; start and stop it first", file+suffix)
-		}
-	}
-	was, err := epochOf(ctx, file)
-	if err != nil {
-		return err
-	}
-	tmp := file + ".restored"
-	if err := copyFile(from, tmp); err != nil {
-		return fmt.Errorf("sqlstore: restore: %w", err)
-	}
-	if err := raise(ctx, tmp, was); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, file); err != nil {
-		return fmt.Errorf("sqlstore: restore: %w", err)
-	}
-	return nil
-}
-
-// copyFile copies a file to a new one that only its owner may read.
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
-}
-
-// epochOf returns the epoch of the database at file, 0 when there is none.
-func epochOf(ctx context.Context, file string) (epoch int64, err error) {
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	d, err := openDatabase(ctx, file, slog.New(slog.DiscardHandler), newMetrics(nil))
-	if err != nil {
-		return 0, err
-	}
-	err = d.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'epoch'").Scan(&epoch)
-	if err = errors.Join(err, d.close()); err != nil {
-		return 0, fmt.Errorf("sqlstore: restore: %w", err)
-	}
-	return epoch, nil
-}
-
-// raise makes the epoch of the database at file greater than its own and than.
-func raise(ctx context.Context, file string, than int64) error {
-	d, err := openDatabase(ctx, file, slog.New(slog.DiscardHandler), newMetrics(nil))
-	if err != nil {
-		return err
-	}
-	_, err = d.write.ExecContext(ctx, "UPDATE meta SET value = MAX(value, ?) + 1 WHERE name = 'epoch'", than)
-	return errors.Join(err, d.close())
+	return errors.Join(append(errs, s.db.close(), s.give())...)
 }

@@ -156,13 +156,13 @@ func TestRestoreRaisesEpoch(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := storetest.Apply(t, s, storetest.Put(directory.KindNumber, "1003", `{"label":"late"}`))[0]
-	if err := sqlstore.Restore(t.Context(), backup, o.File); err == nil {
-		t.Error("Restore over an open database succeeded")
+	if _, err := sqlstore.Restore(t.Context(), backup, o.File, nil); !errors.Is(err, sqlstore.ErrInUse) {
+		t.Errorf("Restore over an open database = %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := sqlstore.Restore(t.Context(), backup, o.File); err != nil {
+	if _, err := sqlstore.Restore(t.Context(), backup, o.File, nil); err != nil {
 		t.Fatal(err)
 	}
 	again := open(t, o)

@@ -131,9 +131,9 @@ func (a *App) openStore(ctx context.Context) error {
 	dir := a.conf.Store.Dir
 	var err error
 	a.store, err = sqlstore.New(ctx, sqlstore.Options{
-		File: filepath.Join(dir, "bellhop.db"), Journal: filepath.Join(dir, "journal"), Node: uint16(a.conf.Node.Number),
+		File: filepath.Join(dir, sqlstore.FileName), Journal: filepath.Join(dir, "journal"), Node: uint16(a.conf.Node.Number),
 		Reserve: diskReserve,
-		Feed: a.feed, Logger: a.log, Registerer: a.metrics,
+		Feed:    a.feed, Logger: a.log, Registerer: a.metrics,
 	})
 	if err != nil {
 		return err
