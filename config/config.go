@@ -41,6 +41,7 @@ type Node struct {
 type SIP struct {
 	Listeners []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one. Default: 127.0.0.1:5060."`
 	Digest    []string   `yaml:"digest" change:"restart" doc:"Algorithms that phones are offered, the preferred one first: SHA-256, MD5."`
+	TLS       SIPTLS     `yaml:"tls"`
 	MD5Only   []string   `yaml:"md5_only" change:"restart" doc:"Beginnings of User-Agent of phones that are offered MD5 alone, because they register nowhere when SHA-256 stands beside it."`
 }
 
@@ -48,8 +49,18 @@ type SIP struct {
 type Listener struct {
 	Bind      netip.AddrPort `yaml:"bind" doc:"Address and port to listen on."`
 	Advertise netip.AddrPort `yaml:"advertise" doc:"Address and port written into Via, Record-Route and Contact; needed behind 1:1 NAT and when bind is a wildcard. Default: bind."`
-	Transport Transport      `yaml:"transport" doc:"'udp'. TCP, TLS and WebSocket are not built yet."`
-	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses. For trunks known by their address, which are not built yet."`
+	Transport Transport      `yaml:"transport" doc:"'udp', 'tcp' or 'tls'. Browsers speak SIP over WebSocket at https.bind, path /sip."`
+	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses. For trunks known by their address."`
+
+	ProxyProtocolFrom []string `yaml:"proxy_protocol_from" doc:"Addresses or prefixes of load balancers, for tcp and tls: a connection from one begins with a header of the PROXY protocol (version 1 or 2) that says who connects."`
+}
+
+// SIPTLS configures certificates of SIP.
+type SIPTLS struct {
+	Cert     string `yaml:"cert" change:"reload" doc:"File with the certificate chain (PEM) of TLS listeners, which is also shown to trunks that ask for one. A reload reads it again; open connections stay. Default: https.cert."`
+	Key      string `yaml:"key" change:"reload" doc:"File with its private key (PEM). Default: https.key."`
+	ClientCA string `yaml:"client_ca" change:"restart" doc:"File with the authorities (PEM) whose certificates prove a trunk that connects to us. Not set: no certificate is asked for."`
+	TrunkCA  string `yaml:"trunk_ca" change:"restart" doc:"File with the authorities (PEM) that we trust when we connect to a trunk over TLS. Default: those of the system."`
 }
 
 // HTTPS configures the listener of the control API.
@@ -78,6 +89,11 @@ type Keys struct {
 // Limits bound what the node takes on.
 type Limits struct {
 	Calls int `yaml:"calls" change:"restart" doc:"Calls and other exchanges with state at one time; more are refused with 503."`
+
+	Connections          int      `yaml:"connections" change:"restart" doc:"TCP, TLS and WebSocket connections at one time. When there is no room, one that proved nothing makes room."`
+	ConnectionsPerSource int      `yaml:"connections_per_source" change:"restart" doc:"Connections of one IPv4 address or IPv6 /64 at one time. Phones behind one NAT share it."`
+	ConnectionsUnproven  int      `yaml:"connections_unproven" change:"restart" doc:"Connections at one time that have not proved who they are; one source has a tenth of it. They have 10 s."`
+	ConnectionIdle       Duration `yaml:"connection_idle" change:"restart" doc:"A connection that is silent for longer is closed. Above registration.max_expires, or phones without keep-alives lose theirs."`
 }
 
 // Registration bounds what the registrar grants (RFC 3261 §10.3).
@@ -97,8 +113,12 @@ type Log struct {
 // Transport names a SIP transport.
 type Transport string
 
-// UDP is the transport that is built.
-const UDP Transport = "udp"
+// The transports of listeners.
+const (
+	UDP Transport = "udp"
+	TCP Transport = "tcp"
+	TLS Transport = "tls"
+)
 
 // Network says who can send to a listener.
 type Network string
@@ -130,7 +150,8 @@ func Default() *Config {
 		HTTPS: HTTPS{Bind: netip.MustParseAddrPort("127.0.0.1:8443")},
 		Store: Store{Dir: "/var/lib/bellhop"},
 		Limits: Limits{
-			Calls: 200_000,
+			Calls: 200_000, Connections: 50_000, ConnectionsPerSource: 1000, ConnectionsUnproven: 1000,
+			ConnectionIdle: Duration(65 * time.Minute),
 		},
 		Registration: Registration{
 			MinExpires: Duration(time.Minute), MaxExpires: Duration(time.Hour), Contacts: 10, Instances: 5,

@@ -41,6 +41,13 @@ func TestParse(t *testing.T) {
 				Transport: config.UDP, Network: config.Public,
 			}}
 		}},
+		{"TCP beside UDP, behind a balancer", tls + "sip: {listeners: [{bind: '10.0.0.1:5060'}, {bind: '10.0.0.1:5060', transport: TCP, proxy_protocol_from: [10.0.0.2, 10.1.0.0/16]}]}\n", nil, func(c *config.Config) {
+			ap := netip.MustParseAddrPort("10.0.0.1:5060")
+			c.SIP.Listeners = []config.Listener{
+				{Bind: ap, Advertise: ap, Transport: config.UDP, Network: config.Public},
+				{Bind: ap, Advertise: ap, Transport: config.TCP, Network: config.Public, ProxyProtocolFrom: []string{"10.0.0.2", "10.1.0.0/16"}},
+			}
+		}},
 		{"durations", tls + "registration: {max_expires: 2h}\ndrain_timeout: 1m30s\n", nil, func(c *config.Config) {
 			c.Registration.MaxExpires = config.Duration(2 * time.Hour)
 			c.DrainTimeout = config.Duration(90 * time.Second)
@@ -101,7 +108,7 @@ func TestParseReportsEveryFault(t *testing.T) {
 			"1: node.name: \"a name\" is no name",
 			"1: node.number: 300 is not between",
 			"4: sip.listeners[0].bind: \"here\" is no address and port",
-			"5: sip.listeners[0].transport: transport tls is not built yet",
+			"5: sip.listeners[0].transport: tls needs sip.tls.cert and key",
 			"6: sip.listeners[1].network: \"lan\" is neither",
 			"6: sip.listeners[1].bind: missing",
 			"7: sip.md5-only: no such key; did you mean md5_only?",
@@ -129,6 +136,17 @@ func TestParseReportsEveryFault(t *testing.T) {
 		{"wildcard needs advertise", tls + "sip: {listeners: [{bind: '[::]:5060'}]}\n", []string{"2: sip.listeners[0].advertise: missing"}},
 		{"families differ", tls + "sip: {listeners: [{bind: '[::]:5060', advertise: '192.0.2.1:5060'}]}\n", []string{"2: sip.listeners[0].advertise: 192.0.2.1:5060 is of another"}},
 		{"one address twice", tls + "sip: {listeners: [{bind: '127.0.0.1:5060'}, {bind: '127.0.0.1:5060'}]}\n", []string{"2: sip.listeners[1].bind: 127.0.0.1:5060 is taken by sip.listeners[0]"}},
+		{"TCP and TLS on one address", tls + "sip: {listeners: [{bind: '127.0.0.1:5060', transport: tcp}, {bind: '127.0.0.1:5060', transport: tls}]}\n", []string{"2: sip.listeners[1].bind: 127.0.0.1:5060 is taken by sip.listeners[0]"}},
+		{"TLS on the API's port", tls + "sip: {listeners: [{bind: '127.0.0.1:8443', transport: tls}]}\n", []string{"2: sip.listeners[0].bind: 127.0.0.1:8443 is taken by https.bind"}},
+		{"two names for one address", tls + "sip: {listeners: [{bind: '127.0.0.1:5060'}, {bind: '127.0.0.1:5060', transport: tcp, advertise: '192.0.2.1:5060'}]}\n", []string{"2: sip.listeners[1].advertise: 192.0.2.1:5060 is not that of sip.listeners[0]"}},
+		{"WebSocket", tls + "sip: {listeners: [{bind: '127.0.0.1:5060', transport: wss}]}\n", []string{"2: sip.listeners[0].transport: transport wss has no listener of its own"}},
+		{"a balancer of datagrams", tls + "sip: {listeners: [{bind: '127.0.0.1:5060', proxy_protocol_from: [192.0.2.1, lb]}]}\n", []string{
+			"2: sip.listeners[0].proxy_protocol_from[1]: \"lb\" is no address", "2: sip.listeners[0].proxy_protocol_from: is for tcp and tls",
+		}},
+		{"half a certificate", tls + "sip: {tls: {cert: a.pem}}\n", []string{"2: sip.tls: cert and key belong together"}},
+		{"limits of connections", tls + "limits: {connections: 0, connections_per_source: -1, connection_idle: 1s}\n", []string{
+			"2: limits.connections: 0 is not between", "2: limits.connections_per_source: -1 is not between", "2: limits.connection_idle: 1s is not between",
+		}},
 		{"no listener", tls + "sip: {listeners: []}\n", []string{"2: sip.listeners: is empty"}},
 		{"an algorithm that is none", tls + "sip:\n  digest:\n  - SHA-256\n  - sha1\n", []string{"5: sip.digest[1]: \"sha1\" is neither"}},
 		{"no algorithm", tls + "sip: {digest: []}\n", []string{"2: sip.digest: is empty"}},

@@ -95,7 +95,9 @@ func (c *Config) complete() {
 
 // resolve makes relative paths absolute or relative to the working folder.
 func (c *Config) resolve(dir string) {
-	for _, p := range []*string{&c.HTTPS.Cert, &c.HTTPS.Key, &c.Store.Dir, &c.Keys.Dir} {
+	for _, p := range []*string{
+		&c.HTTPS.Cert, &c.HTTPS.Key, &c.SIP.TLS.Cert, &c.SIP.TLS.Key, &c.SIP.TLS.ClientCA, &c.SIP.TLS.TrunkCA, &c.Store.Dir, &c.Keys.Dir,
+	} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
 		}
@@ -118,28 +120,65 @@ func (c *Config) validate(fault func(path, format string, args ...any)) {
 	if c.Store.Dir == "" {
 		fault("store.dir", "missing")
 	}
-	if n := c.Limits.Calls; n < 1 || n > 1_000_000 {
-		fault("limits.calls", "%d is not between 1 and 1000000", n)
-	}
+	c.Limits.validate(fault)
 	c.Registration.validate(fault)
+	c.secure(fault)
 	between(fault, "drain_timeout", c.DrainTimeout, 0, time.Hour)
+}
+
+// secure checks what TLS listeners of SIP need.
+func (c *Config) secure(fault func(path, format string, args ...any)) {
+	if (c.SIP.TLS.Cert == "") != (c.SIP.TLS.Key == "") {
+		fault("sip.tls", "cert and key belong together")
+	}
+	for i, l := range c.SIP.Listeners {
+		path := fmt.Sprintf("sip.listeners[%d]", i)
+		if l.Transport == TLS && c.HTTPS.Plain && c.SIP.TLS.Cert == "" {
+			fault(path+".transport", "tls needs sip.tls.cert and key")
+		}
+		if l.Transport != UDP && l.Bind.Port() != 0 && l.Bind == c.HTTPS.Bind {
+			fault(path+".bind", "%s is taken by https.bind", l.Bind)
+		}
+	}
+}
+
+func (l Limits) validate(fault func(path, format string, args ...any)) {
+	within := func(key string, n, low, high int) {
+		if n < low || n > high {
+			fault("limits."+key, "%d is not between %d and %d", n, low, high)
+		}
+	}
+	within("calls", l.Calls, 1, 1_000_000)
+	within("connections", l.Connections, 1, 1_000_000)
+	within("connections_per_source", l.ConnectionsPerSource, 1, 1_000_000)
+	within("connections_unproven", l.ConnectionsUnproven, 1, 100_000)
+	between(fault, "limits.connection_idle", l.ConnectionIdle, time.Minute, 25*time.Hour)
 }
 
 func (s SIP) validate(fault func(path, format string, args ...any)) {
 	if len(s.Listeners) == 0 {
 		fault("sip.listeners", "is empty; nobody could call")
 	}
-	bound := make(map[netip.AddrPort]int)
+	type place struct {
+		at       netip.AddrPort
+		datagram bool
+	}
+	bound := make(map[place]int)
 	for i, l := range s.Listeners {
 		path := fmt.Sprintf("sip.listeners[%d]", i)
 		if !l.Bind.IsValid() {
 			fault(path+".bind", "missing")
 			continue
 		}
-		if first, taken := bound[l.Bind]; taken && l.Bind.Port() != 0 {
+		here, beside := place{l.Bind, l.Transport == UDP}, place{l.Bind, l.Transport != UDP}
+		if first, taken := bound[here]; taken && l.Bind.Port() != 0 {
 			fault(path+".bind", "%s is taken by sip.listeners[%d]", l.Bind, first)
 		}
-		bound[l.Bind] = i
+		if first, other := bound[beside]; other && s.Listeners[first].Advertise != l.Advertise {
+			fault(path+".advertise", "%s is not that of sip.listeners[%d], which has the same bind", l.Advertise, first)
+		}
+		bound[here] = i
+		l.validateFronts(path, fault)
 		switch {
 		case !l.Advertise.IsValid():
 			fault(path+".advertise", "missing; %s cannot be reached by that name", l.Bind)
@@ -156,6 +195,17 @@ func (s SIP) validate(fault func(path, format string, args ...any)) {
 		if alg != "MD5" && alg != "SHA-256" {
 			fault(fmt.Sprintf("sip.digest[%d]", i), "%q is neither SHA-256 nor MD5", alg)
 		}
+	}
+}
+
+func (l Listener) validateFronts(path string, fault func(path, format string, args ...any)) {
+	for i, from := range l.ProxyProtocolFrom {
+		if _, err := ParsePrefix(from); err != nil {
+			fault(fmt.Sprintf("%s.proxy_protocol_from[%d]", path, i), "%q is no address and no prefix; write 192.0.2.1 or 192.0.2.0/24", from)
+		}
+	}
+	if len(l.ProxyProtocolFrom) > 0 && l.Transport == UDP {
+		fault(path+".proxy_protocol_from", "is for tcp and tls")
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -34,14 +35,22 @@ func (d Duration) String() string {
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (t *Transport) UnmarshalText(b []byte) error {
 	switch s := strings.ToLower(string(b)); s {
-	case "udp":
+	case "udp", "tcp", "tls":
 		*t = Transport(s)
 		return nil
-	case "tcp", "tls", "ws", "wss":
-		return fmt.Errorf("transport %s is not built yet; only udp is", s)
+	case "ws", "wss":
+		return fmt.Errorf("transport %s has no listener of its own; it is at https.bind, path /sip", s)
 	default:
-		return fmt.Errorf("%q is no transport; write udp", b)
+		return fmt.Errorf("%q is no transport; write udp, tcp or tls", b)
 	}
+}
+
+// ParsePrefix reads an address, which is a prefix of its full length, or a prefix.
+func ParsePrefix(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(s)
 }
 
 // UnmarshalText implements [encoding.TextUnmarshaler].

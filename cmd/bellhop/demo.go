@@ -19,9 +19,9 @@ import (
 
 type demoCmd struct {
 	Dir      string           `default:".demo" placeholder:"DIR" help:"Folder of its state (${default}); kept over restarts."`
-	SIP      netip.AddrPort   `name:"sip" placeholder:"ADDR" help:"SIP over UDP (127.0.0.1:5060)."`
-	MoreSIP  []netip.AddrPort `name:"more-sip" placeholder:"ADDR" help:"Another address for SIP over UDP, such as [::1]:5060; may be given again."`
-	SIPS     netip.AddrPort   `name:"sips" placeholder:"ADDR" help:"SIP over TLS (not built yet)."`
+	SIP      netip.AddrPort   `name:"sip" placeholder:"ADDR" help:"SIP over UDP and TCP (127.0.0.1:5060)."`
+	MoreSIP  []netip.AddrPort `name:"more-sip" placeholder:"ADDR" help:"Another address for SIP over UDP and TCP, such as [::1]:5060; may be given again."`
+	SIPS     netip.AddrPort   `name:"sips" placeholder:"ADDR" help:"SIP over TLS, such as 127.0.0.1:5061; with a certificate that the demo signs itself."`
 	HTTPS    netip.AddrPort   `name:"https" placeholder:"ADDR" help:"Control API (127.0.0.1:8443)."`
 	Metrics  netip.AddrPort   `placeholder:"ADDR" help:"Health and metrics on a listener of their own."`
 	Redis    string           `placeholder:"URL" help:"Shared copies in Redis (not built yet)."`
@@ -55,7 +55,7 @@ const (
 // A demoInfo is what a demo prints.
 type demoInfo struct {
 	SIP        string         `json:"sip"`
-	SIPS       string         `json:"sips"` // "" until it is built
+	SIPS       string         `json:"sips"` // "" without --sips
 	HTTPS      string         `json:"https"`
 	Domain     string         `json:"domain"`
 	AdminToken string         `json:"admin_token"`
@@ -85,6 +85,9 @@ func (c demoCmd) Run(ctx context.Context, std stdio) error {
 	}
 	names := []string{"localhost", demoDomain}
 	ips := []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback(), host.Addr(), c.advertised(c.HTTPS).Addr()}
+	if c.SIPS.IsValid() {
+		ips = append(ips, c.advertised(c.SIPS).Addr())
+	}
 	cert, key := filepath.Join(c.Dir, "cert.pem"), filepath.Join(c.Dir, "key.pem")
 	if err := selfSigned(cert, key, names, ips); err != nil {
 		return err
@@ -104,7 +107,11 @@ func (c demoCmd) Run(ctx context.Context, std stdio) error {
 	if err := a.ProvisionDemo(ctx, app.Demo{Domain: demoDomain, Aliases: aliases, Users: info.Users}); err != nil {
 		return errors.Join(err, a.Close())
 	}
-	info.SIP = netip.AddrPortFrom(host.Addr(), a.SIPAddr().Port()).String()
+	info.SIP = netip.AddrPortFrom(host.Addr(), a.SIPAddr(config.UDP).Port()).String()
+	info.SIPS = ""
+	if c.SIPS.IsValid() {
+		info.SIPS = netip.AddrPortFrom(c.advertised(c.SIPS).Addr(), a.SIPAddr(config.TLS).Port()).String()
+	}
 	info.HTTPS = "https://" + netip.AddrPortFrom(c.advertised(c.HTTPS).Addr(), a.HTTPSAddr().Port()).String()
 	return supervise(ctx, a, func() error { return c.announce(std, info) })
 }
@@ -116,7 +123,6 @@ func (c demoCmd) warn(std stdio) {
 			std.say("bellhop: "+format, args...)
 		}
 	}
-	say(c.SIPS.IsValid(), "--sips %s: SIP over TLS is not built yet; nothing listens there", c.SIPS)
 	say(c.Redis != "", "--redis: shared copies in Redis are not built yet; state is in %s alone", c.Dir)
 	say(c.Trunk != "" && !c.Expose, "--trunk %s: trunks are not built yet; numbers that begin with + lead nowhere", c.Trunk)
 	say(c.Trunk != "" && c.Expose, "--trunk is ignored with --expose")
@@ -140,7 +146,7 @@ func (c *demoCmd) addresses() error {
 		flag string
 		at   netip.AddrPort
 	}
-	ls := []listener{{"--sip", c.SIP}, {"--https", c.HTTPS}, {"--metrics", c.Metrics}}
+	ls := []listener{{"--sip", c.SIP}, {"--https", c.HTTPS}, {"--sips", c.SIPS}, {"--metrics", c.Metrics}}
 	for _, at := range c.MoreSIP {
 		ls = append(ls, listener{"--more-sip", at})
 	}
@@ -177,10 +183,18 @@ func (c *demoCmd) advertised(ap netip.AddrPort) netip.AddrPort {
 func (c *demoCmd) config(cert, key string) (*config.Config, error) {
 	conf := config.Default()
 	conf.Node.Name = "demo"
+	listen := func(at netip.AddrPort, over ...config.Transport) {
+		for _, tr := range over {
+			l := config.DefaultListener()
+			l.Bind, l.Advertise, l.Transport = at, c.advertised(at), tr
+			conf.SIP.Listeners = append(conf.SIP.Listeners, l)
+		}
+	}
 	for _, at := range append([]netip.AddrPort{c.SIP}, c.MoreSIP...) {
-		l := config.DefaultListener()
-		l.Bind, l.Advertise = at, c.advertised(at)
-		conf.SIP.Listeners = append(conf.SIP.Listeners, l)
+		listen(at, config.UDP, config.TCP)
+	}
+	if c.SIPS.IsValid() {
+		listen(c.SIPS, config.TLS)
 	}
 	if len(c.Digest) > 0 {
 		conf.SIP.Digest = nil

@@ -46,8 +46,16 @@ func openDoor(t *Transport, l Listener) (*doorway, error) {
 			network = "tcp6"
 		}
 		lc := net.ListenConfig{KeepAliveConfig: keepAlive}
-		var err error
-		if d.ln, err = lc.Listen(context.Background(), network, l.Bind.String()); err != nil {
+		err := errNoPort
+		if l.Bind.Port() == 0 { // the one that UDP got, if it is free
+			if beside := t.datagramPort(l.Bind.Addr()); beside.IsValid() {
+				d.ln, err = lc.Listen(context.Background(), network, beside.String())
+			}
+		}
+		if err != nil {
+			d.ln, err = lc.Listen(context.Background(), network, l.Bind.String())
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -56,6 +64,18 @@ func openDoor(t *Transport, l Listener) (*doorway, error) {
 		d.local = netip.AddrPortFrom(l.Bind.Addr(), d.local.Port())
 	}
 	return d, nil
+}
+
+var errNoPort = errors.New("transport: no port yet")
+
+// datagramPort is the port that the first UDP listener got at an address.
+func (t *Transport) datagramPort(at netip.Addr) netip.AddrPort {
+	for _, ln := range t.listeners {
+		if ln.local.Addr() == at {
+			return ln.local
+		}
+	}
+	return netip.AddrPort{}
 }
 
 // keepAlive finds peers that are gone without a word within two minutes.

@@ -55,7 +55,8 @@ type App struct {
 	store      *sqlstore.Store
 	sip        *sip.Server
 	feed       *feed.Stream
-	cert       *certificate
+	cert       *certificate // of the API; nil: it is plain
+	sipCert    certificate  // of TLS listeners, and of us when a trunk asks
 	https      net.Listener
 	operations net.Listener // nil: none
 	parts      []part       // in the order of their start
@@ -116,6 +117,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.openStore(ctx); err != nil {
 		return nil, err
 	}
+	if err := a.openCertificates(); err != nil {
+		return nil, err
+	}
 	if err := a.openSIP(); err != nil {
 		return nil, err
 	}
@@ -146,16 +150,21 @@ func (a *App) openStore(ctx context.Context) error {
 // openSIP binds the SIP listeners.
 func (a *App) openSIP() error {
 	c := a.conf
-	var listeners []transport.Listener
-	for _, l := range c.SIP.Listeners {
-		if l.Advertise == l.Bind {
-			l.Advertise = netip.AddrPort{} // what it is bound to, whatever port a 0 becomes
-		}
-		listeners = append(listeners, transport.Listener{Bind: l.Bind, Advertise: l.Advertise, Transport: location.UDP})
+	listeners, err := a.sipListeners()
+	if err != nil {
+		return err
 	}
-	var err error
+	client, err := a.clientTLS()
+	if err != nil {
+		return err
+	}
 	a.sip, err = sip.New(sip.Options{
-		Listeners: listeners, Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache,
+		Listeners: listeners, ClientTLS: client,
+		Connections: transport.Limits{
+			Connections: c.Limits.Connections, PerSource: c.Limits.ConnectionsPerSource, Unproven: c.Limits.ConnectionsUnproven,
+			Idle: time.Duration(c.Limits.ConnectionIdle),
+		},
+		Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache,
 		Calls: a.store.Calls, Location: a.store.Bindings, Node: uint8(c.Node.Number),
 		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only, MaxLanes: c.Limits.Calls,
 		Limits: location.Limits{
@@ -184,14 +193,6 @@ func (a *App) openAPI(ctx context.Context) error {
 		return err
 	}
 	h := a.conf.HTTPS
-	if !h.Plain {
-		pair, err := readCertificate(h)
-		if err != nil {
-			return err
-		}
-		a.cert = &certificate{}
-		a.cert.current.Store(pair)
-	}
 	if a.https, err = a.bind(ctx, "https", h.Bind); err != nil {
 		return err
 	}
@@ -236,8 +237,16 @@ func tcpAddr(ln net.Listener) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// SIPAddr is the address of the first SIP listener.
-func (a *App) SIPAddr() netip.AddrPort { return a.sip.Addrs()[0] }
+// SIPAddr is the address of the first SIP listener of a transport; not valid when
+// there is none.
+func (a *App) SIPAddr(of config.Transport) netip.AddrPort {
+	for i, l := range a.opts.Config.SIP.Listeners {
+		if l.Transport == of {
+			return a.sip.Addrs()[i]
+		}
+	}
+	return netip.AddrPort{}
+}
 
 // Logger is the log of the daemon.
 func (a *App) Logger() *slog.Logger { return a.log }
@@ -279,8 +288,8 @@ func (a *App) listening() []string {
 		scheme = "http://"
 	}
 	var out []string
-	for _, at := range a.sip.Addrs() {
-		out = append(out, "sip:"+at.String()+";transport=udp")
+	for i, at := range a.sip.Addrs() {
+		out = append(out, "sip:"+at.String()+";transport="+string(a.opts.Config.SIP.Listeners[i].Transport))
 	}
 	out = append(out, scheme+a.HTTPSAddr().String())
 	if a.operations != nil {

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -47,19 +46,15 @@ func (a *App) tryReload() (control.ReloadReport, error) {
 	if err != nil {
 		return control.ReloadReport{}, fmt.Errorf("app: reload: %w", err)
 	}
-	var pair *tls.Certificate
-	if a.cert != nil && !c.HTTPS.Plain {
-		if pair, err = readCertificate(c.HTTPS); err != nil {
-			return control.ReloadReport{}, fmt.Errorf("app: reload: %w", err)
-		}
+	pairs, err := readCertificates(c)
+	if err != nil {
+		return control.ReloadReport{}, fmt.Errorf("app: reload: %w", err)
 	}
 	if err := a.keys.Reload(); err != nil {
 		return control.ReloadReport{}, fmt.Errorf("app: reload: %w", err)
 	}
 	changes := config.Diff(a.conf, c)
-	if pair != nil {
-		a.cert.current.Store(pair) // the file may be a new one under the same name
-	}
+	a.show(pairs) // the files may be new ones under the same names
 	a.logging.base.Set(c.Log.Level)
 	if d := a.logging.detail.Load(); d != nil && d.until.IsZero() {
 		a.logging.detail.Store(nil) // a level without a time is good until now
@@ -76,6 +71,7 @@ func applied(old, next *config.Config) *config.Config {
 	c.Log.Level = next.Log.Level
 	c.DrainTimeout = next.DrainTimeout
 	c.HTTPS.Cert, c.HTTPS.Key = next.HTTPS.Cert, next.HTTPS.Key
+	c.SIP.TLS.Cert, c.SIP.TLS.Key = next.SIP.TLS.Cert, next.SIP.TLS.Key
 	return &c
 }
 
@@ -83,8 +79,10 @@ func applied(old, next *config.Config) *config.Config {
 // be used and the folders can be written to. It changes nothing.
 func Check(c *config.Config) error {
 	var errs []error
-	if !c.HTTPS.Plain {
-		_, err := readCertificate(c.HTTPS)
+	_, err := readCertificates(c)
+	errs = append(errs, err)
+	for key, file := range map[string]string{"sip.tls.client_ca": c.SIP.TLS.ClientCA, "sip.tls.trunk_ca": c.SIP.TLS.TrunkCA} {
+		_, err := readAuthorities(key, file)
 		errs = append(errs, err)
 	}
 	for key, dir := range map[string]string{"store.dir": c.Store.Dir, "keys.dir": c.Keys.Dir} {

@@ -4,15 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"bellhop/config"
 )
 
 // A web is one HTTP listener.
@@ -58,22 +54,4 @@ func (w *web) serve(ctx context.Context) error {
 		return errors.Join(err, srv.Close())
 	}
 	return nil
-}
-
-// A certificate is what the listener shows; a reload replaces it.
-type certificate struct {
-	current atomic.Pointer[tls.Certificate]
-}
-
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return c.current.Load(), nil
-}
-
-// readCertificate reads the pair that h names.
-func readCertificate(h config.HTTPS) (*tls.Certificate, error) {
-	pair, err := tls.LoadX509KeyPair(h.Cert, h.Key)
-	if err != nil {
-		return nil, fmt.Errorf("https.cert, https.key: %w", err)
-	}
-	return &pair, nil
 }
