@@ -50,7 +50,7 @@ type Listener struct {
 	Bind      netip.AddrPort `yaml:"bind" doc:"Address and port to listen on."`
 	Advertise netip.AddrPort `yaml:"advertise" doc:"Address and port written into Via, Record-Route and Contact; needed behind 1:1 NAT and when bind is a wildcard. Default: bind."`
 	Transport Transport      `yaml:"transport" doc:"'udp', 'tcp' or 'tls'. Browsers speak SIP over WebSocket at https.bind, path /sip."`
-	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses. For trunks known by their address."`
+	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses. Over UDP, a trunk that proves itself by its address needs a private listener."`
 
 	ProxyProtocolFrom []string `yaml:"proxy_protocol_from" doc:"Addresses or prefixes of load balancers, for tcp and tls: a connection from one begins with a header of the PROXY protocol (version 1 or 2) that says who connects."`
 }

@@ -16,7 +16,8 @@ type TrunkStatus struct {
 type PeerStatus struct {
 	Peer         string    `json:"peer"` // as the settings name it
 	Up           bool      `json:"up"`
-	Since        time.Time `json:"since,omitzero"`
+	Addresses    []string  `json:"addresses,omitempty"`    // where it is now: "UDP 192.0.2.1:5060"
+	Seen         time.Time `json:"last_seen,omitzero"`     // its last answer
 	RestingUntil time.Time `json:"resting_until,omitzero"` // it answered 503 (RFC 3261 §21.5.4)
 	LastError    string    `json:"last_error,omitempty"`
 }

@@ -43,6 +43,9 @@ func (s *Server) admit(p *transport.Packet) (a admission, ok bool) {
 		return s.admitInDialog(p, name(from), name(to))
 	}
 	uri, uriOK := wire.ParseURI(m.RequestURI())
+	if o, is := s.inbound(p); is {
+		return s.ofTrunk(p, o, uri, uriOK), true
+	}
 	asked, askedOurs := from, fromOurs
 	if uriOK {
 		if t, ours := s.tenants.Tenant(uri.Host); ours {
@@ -134,6 +137,10 @@ func (s *Server) stranger(p *transport.Packet, asked *directory.Tenant, uri wire
 
 // accepted goes on with a request of a device.
 func (s *Server) accepted(p *transport.Packet, v auth.Verdict, home, asked *directory.Tenant, uri wire.URI, uriOK bool) (a admission, ok bool) {
+	if p.Msg.Method() == wire.Register && v.Device.Trunk != "" {
+		a.status, a.reason = 403, "Trunks Do Not Register"
+		return a, true
+	}
 	if p.Msg.Method() == wire.Register {
 		device := v.Device
 		job, res := s.registrar.Prepare(registrar.Request{Msg: &p.Msg, Flow: p.Flow, Device: &device, Domain: home.Name})
@@ -142,6 +149,10 @@ func (s *Server) accepted(p *transport.Packet, v auth.Verdict, home, asked *dire
 		}
 		a.job = job
 		return a, true
+	}
+	if trunk := v.Device.Trunk; trunk != "" {
+		o, ok := s.trunks.Origin(home.Name, trunk)
+		return s.ofTrunk(p, o, uri, uriOK), ok
 	}
 	a.from = auth.From{
 		Origin: routing.OriginDevice, Domain: asked.Name, Realm: home.Realm,

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +27,7 @@ import (
 	"bellhop/sip/registrar"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
+	"bellhop/sip/trunk"
 	"bellhop/sip/wire"
 )
 
@@ -36,6 +38,7 @@ type Options struct {
 	Credentials auth.Credentials
 	World       World
 	Tenants     Tenants
+	Trunks      trunk.Directory // nil: there are none
 	Calls       Calls
 	Location    Location
 	Node        uint8           // number of this node in tokens
@@ -43,8 +46,9 @@ type Options struct {
 	MD5Only     []string        // how User-Agent begins of phones that give up when SHA-256 is offered beside MD5
 	Limits      location.Limits // of bindings
 	Connections transport.Limits
-	ClientTLS   *tls.Config // of TLS connections that we make; nil: authorities of the system, no certificate of ours
-	MaxLanes    int             // calls and other exchanges with state at one time; 0: that of package lane
+	ClientTLS   *tls.Config      // of TLS connections that we make; nil: authorities of the system, no certificate of ours
+	MaxLanes    int              // calls and other exchanges with state at one time; 0: that of package lane
+	NameServers []netip.AddrPort // that find trunks; nil: those of the host
 	Registerer  prometheus.Registerer
 	Logger      *slog.Logger // nil: discard
 }
@@ -57,6 +61,8 @@ type Location interface {
 	// RemoveFlow ends the bindings of an AOR that lead down a flow that is gone. It
 	// waits until that is saved.
 	RemoveFlow(ctx context.Context, aor location.AOR, f location.Flow) error
+	// Registered reports whether a binding leads down a flow.
+	Registered(f location.Flow) bool
 }
 
 // Calls keeps the live calls, their journal and their records.
@@ -84,10 +90,11 @@ type Server struct {
 	ends      *auth.Ends
 	resolver  *resolver
 	calls     Calls
-	location  Location
 	ringing   *lane.Index[location.AOR] // calls that ring at a number, each a ringer
 	registrar *registrar.Registrar
 	proxy     *proxy.Proxy
+	trunks    *trunk.Manager
+	location  Location
 	tenants   Tenants
 	old       []string // Options.MD5Only
 	log       *slog.Logger
@@ -115,12 +122,6 @@ func New(o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
-	s.auth, err = auth.New(auth.Options{
-		Keys: o.Keys, Credentials: o.Credentials, DomainOf: s.hostOf, Algorithms: o.Digest, Registerer: o.Registerer, Logger: o.Logger,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("sip: %w", err)
-	}
 	s.transport, err = transport.New(transport.Options{
 		Listeners: o.Listeners, Handler: s.handle, Gone: s.gone, Limits: o.Connections, ClientTLS: o.ClientTLS,
 		Registerer: o.Registerer, Logger: o.Logger,
@@ -134,6 +135,13 @@ func New(o Options) (_ *Server, err error) {
 		}
 	}()
 	s.txs = transaction.New(transaction.Options{Sender: s.transport, Registerer: o.Registerer})
+	s.openTrunks(&o)
+	s.auth, err = auth.New(auth.Options{
+		Keys: o.Keys, Credentials: s.trunks.Credentials(o.Credentials), DomainOf: s.hostOf, Algorithms: o.Digest, Registerer: o.Registerer, Logger: o.Logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
 	s.registrar, err = registrar.New(registrar.Options{
 		Location: o.Location, Lines: s.auth, Limits: o.Limits, Registerer: o.Registerer, Logger: o.Logger,
 	})
@@ -148,6 +156,26 @@ func New(o Options) (_ *Server, err error) {
 	return s, nil
 }
 
+// openTrunks makes what knows the trunks. They are dialled over what we listen
+// on, and over connections.
+func (s *Server) openTrunks(o *Options) {
+	to := trunk.Options{
+		Directory: o.Trunks, Keys: o.Keys, Network: s.transport, Lanes: s.table, Servers: o.NameServers,
+		Registerer: o.Registerer, Logger: o.Logger,
+	}
+	for i, at := range s.transport.Addrs() {
+		if o.Listeners[i].Transport == location.UDP && !slices.Contains(to.Transports, location.UDP) {
+			to.Transports = append(to.Transports, location.UDP)
+		}
+		to.V4, to.V6 = to.V4 || at.Addr().Is4(), to.V6 || at.Addr().Is6()
+	}
+	to.Transports = append(to.Transports, location.TCP, location.TLS)
+	s.trunks = trunk.New(to)
+}
+
+// Trunks is what knows the trunks.
+func (s *Server) Trunks() *trunk.Manager { return s.trunks }
+
 // hostOf returns the name of the domain that a host belongs to.
 func (s *Server) hostOf(host []byte) (string, bool) {
 	t, ok := s.tenants.Tenant(host)
@@ -161,9 +189,15 @@ func (s *Server) Addrs() []netip.AddrPort { return s.transport.Addrs() }
 // end. It may be called more than once.
 func (s *Server) Close() error { return s.transport.Close() }
 
-// Run serves until ctx ends and returns when all it started has ended.
+// Run serves until ctx ends and returns when all it started has ended. Trunks end
+// first: what they say to carriers in the end still needs all the rest.
 func (s *Server) Run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	if err := s.trunks.Load(ctx); err != nil {
+		s.log.ErrorContext(ctx, "trunks not loaded yet", "err", err)
+	}
+	upper, part := context.WithCancel(ctx)
+	defer part()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { s.pool.Run(ctx) })
@@ -179,7 +213,12 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
+	wg.Go(func() {
+		s.trunks.Run(upper)
+		cancel()
+	})
 	err := s.transport.Run(ctx)
+	part()
 	cancel()
 	wg.Wait()
 	return err

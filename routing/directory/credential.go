@@ -17,10 +17,11 @@ func CredentialAAD(domain, device, username string) []byte {
 // holds one never changes what it refers to.
 type Credential struct {
 	Device      string    // the device's name
+	Trunk       string    // the trunk that signs in with it (proof digest); "" for a device
 	User        string    // its user, "" for none
 	Kind        string    // desk, soft, browser
 	Username    string    // what the device signs in as: its name, or that of a browser's session
-	Sealed      []byte    // the secret, sealed with SealCredential and CredentialAAD
+	Sealed      []byte    // the secret, sealed with SealCredential and CredentialAAD; a trunk's as [TrunkKey] says
 	Expires     time.Time // zero: never
 	Lines       []string  // the numbers it may be, the first one first
 	TLSRequired bool
@@ -29,6 +30,15 @@ type Credential struct {
 // Usable reports whether the credential holds at now.
 func (c *Credential) Usable(now time.Time) bool {
 	return len(c.Sealed) > 0 && (c.Expires.IsZero() || now.Before(c.Expires))
+}
+
+// Seal returns the purpose and the additional data under which the secret of a
+// credential of domain is sealed.
+func (c *Credential) Seal(domain string) (purpose string, aad []byte) {
+	if c.Trunk != "" {
+		return SealTrunk, TrunkAAD(domain, c.Trunk)
+	}
+	return SealCredential, CredentialAAD(domain, c.Device, c.Username)
 }
 
 // Line returns the number that user, the user part of From or To, means for the

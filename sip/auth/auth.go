@@ -59,7 +59,8 @@ type Kind uint8
 
 // The kinds of verdict.
 const (
-	// Accepted: the request is of Verdict.Device, from its Verdict.Line.
+	// Accepted: the request is of Verdict.Device, from its Verdict.Line; or of a
+	// trunk, when Verdict.Device says so.
 	Accepted Kind = iota + 1
 	// Challenge: no credentials for the realm, or wrong ones. Nobody learns
 	// which: unknown user and wrong password are the same answer.
@@ -350,6 +351,9 @@ const maxSum = 32
 // its lines, and it came as it must.
 func (a *Authenticator) admit(req *wire.Message, flow location.Flow, device directory.Credential, domain string) Verdict {
 	v := Verdict{Kind: Accepted, Device: device}
+	if device.Trunk != "" {
+		return v // its callers are everybody's
+	}
 	if device.TLSRequired && flow.Transport != location.TLS && flow.Transport != location.WSS {
 		v.Kind, v.Rule, v.Reason = Forbidden, RuleTLS, "TLS Required"
 		return v

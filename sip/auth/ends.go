@@ -34,6 +34,7 @@ type From struct {
 	Domain string // canonical name of the domain that is asked
 	Realm  string // whose credentials are ours and go no further
 	Caller routing.Caller
+	Trunk  Origin // of a call that came in by a trunk
 }
 
 // Ends finds the ends of calls: who a [Side] is, and where. It is safe for

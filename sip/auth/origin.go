@@ -9,6 +9,9 @@ type Origin struct {
 	// Trusted: P-Asserted-Identity, Diversion and History-Info that enter with
 	// its requests are kept; from others they are dropped.
 	Trusted bool
+	// Contact: the Request-URI is the Contact that we registered with it: the number
+	// that was called stands in To.
+	Contact bool
 	// Verified: its carrier vouches for the number in From (rule snr.inbound).
 	Verified bool
 }

@@ -44,7 +44,8 @@ func (v *vault) ha1(c *directory.Credential, domain, realm string) (*ha1, error)
 	if h := lookup(set, c, realm); h != nil {
 		return h, nil
 	}
-	secret, err := v.keys.Open(directory.SealCredential, sealed, directory.CredentialAAD(domain, c.Device, c.Username))
+	purpose, aad := c.Seal(domain)
+	secret, err := v.keys.Open(purpose, sealed, aad)
 	if err != nil {
 		return nil, fmt.Errorf("auth: open the credential of %s: %w", c.Device, err)
 	}

@@ -63,6 +63,7 @@ type Listener struct {
 	Bind      netip.AddrPort     // port 0: any; a wildcard needs Advertise
 	Advertise netip.AddrPort     // what Via and Contact say; zero: the bound address; port 0: its port
 	Transport location.Transport // UDP, TCP or TLS
+	Private   bool               // nobody who can reach it forges source addresses
 
 	// TLS is the configuration of a TLS listener. With ClientCAs, peers are asked
 	// for a certificate: see [Peer.Names].
@@ -120,6 +121,7 @@ type Transport struct {
 type listener struct {
 	protocol         location.Transport
 	local, advertise netip.AddrPort
+	private          bool
 	ends             []endpoint // of UDP: at least one
 	door             *doorway   // of a stream
 }
@@ -177,7 +179,7 @@ func orDefault(n *int, otherwise int) {
 }
 
 func (t *Transport) listen(l Listener, o *Options) error {
-	ln := &listener{protocol: l.Transport, advertise: l.Advertise}
+	ln := &listener{protocol: l.Transport, advertise: l.Advertise, private: l.Private}
 	var err error
 	switch l.Transport {
 	case location.UDP:
@@ -226,6 +228,13 @@ func (t *Transport) Advertise(local netip.AddrPort) netip.AddrPort {
 		}
 	}
 	return local
+}
+
+// Private reports whether the UDP listener bound to local believes source
+// addresses.
+func (t *Transport) Private(local netip.AddrPort) bool {
+	ln := t.listener(local)
+	return ln != nil && ln.private
 }
 
 func (t *Transport) listener(local netip.AddrPort) *listener {

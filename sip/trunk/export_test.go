@@ -2,10 +2,12 @@ package trunk
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/miekg/dns"
 
+	"bellhop/routing/directory"
 	"bellhop/routing/location"
 )
 
@@ -40,9 +42,9 @@ func (r Resolver) Cached() int {
 
 // Resolve returns the endpoints of a peer as "UDP 192.0.2.1:5060".
 func (r Resolver) Resolve(ctx context.Context, text string) ([]string, error) {
-	p, err := parsePeer(text)
-	if err != nil {
-		return nil, err
+	p, ok := directory.ParsePeer(text)
+	if !ok {
+		return nil, errors.New("no peer")
 	}
 	eps, err := r.r.resolve(ctx, p)
 	var out []string

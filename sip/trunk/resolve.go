@@ -8,69 +8,20 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/miekg/dns"
 
+	"bellhop/routing/directory"
 	"bellhop/routing/location"
-	"bellhop/sip/wire"
 )
 
 // maxEndpoints is how many addresses of a peer are tried: a call that failed on
 // so many fails.
 const maxEndpoints = 16
 
-// A peer is a peer of a trunk as its settings name it: a host with an optional
-// port and transport.
-type peer struct {
-	text      string
-	host      string // in lower case; of an IPv6 address without brackets
-	addr      netip.Addr
-	port      uint16             // 0: none
-	transport location.Transport // 0: none
-	secure    bool               // sips
-}
-
-// parsePeer reads "host", "host:port", "sip:host:port;transport=tcp" or
-// "sips:host".
-func parsePeer(text string) (peer, error) {
-	s := text
-	if low := strings.ToLower(s); !strings.HasPrefix(low, "sip:") && !strings.HasPrefix(low, "sips:") {
-		s = "sip:" + s
-	}
-	u, ok := wire.ParseURI([]byte(s))
-	if !ok || len(u.Headers) > 0 || u.HasUser {
-		return peer{}, fmt.Errorf("trunk: %q is no peer", text)
-	}
-	p := peer{text: text, host: strings.ToLower(string(u.Host)), secure: strings.EqualFold(string(u.Scheme), "sips")}
-	if a, err := netip.ParseAddr(strings.Trim(p.host, "[]")); err == nil {
-		p.addr, p.host = a.Unmap(), a.String()
-	}
-	if len(u.Port) > 0 {
-		n, err := strconv.ParseUint(string(u.Port), 10, 16)
-		if err != nil || n == 0 {
-			return peer{}, fmt.Errorf("trunk: %q has no port", text)
-		}
-		p.port = uint16(n)
-	}
-	if v, ok := u.Param("transport"); ok {
-		if p.transport = transportOf(string(v)); p.transport == 0 {
-			return peer{}, fmt.Errorf("trunk: %q has a transport that is not built", text)
-		}
-	}
-	if p.secure { // RFC 3261 §26.2.2: transport=tcp of a sips URI is TLS
-		if p.transport == location.UDP {
-			return peer{}, fmt.Errorf("trunk: %q cannot be secure", text)
-		}
-		if p.transport == location.TCP {
-			p.transport = location.TLS
-		}
-	}
-	return p, nil
-}
-
+// transportOf reads a transport as settings spell it; 0 for none.
 func transportOf(s string) location.Transport {
 	for _, t := range []location.Transport{location.UDP, location.TCP, location.TLS} {
 		if strings.EqualFold(s, t.String()) {
@@ -108,10 +59,10 @@ var (
 
 // resolve returns the endpoints of p, in the order in which to try them. SRV
 // records of equal priority come in another order each time, by weight.
-func (r *resolver) resolve(ctx context.Context, p peer) ([]endpoint, error) {
+func (r *resolver) resolve(ctx context.Context, p directory.Peer) ([]endpoint, error) {
 	services, err := r.services(ctx, p)
 	if err != nil {
-		return nil, fmt.Errorf("trunk: resolve %s: %w", p.text, err)
+		return nil, fmt.Errorf("resolve %s: %w", p, err)
 	}
 	var out []endpoint
 	for _, s := range services {
@@ -127,7 +78,7 @@ func (r *resolver) resolve(ctx context.Context, p peer) ([]endpoint, error) {
 		}
 	}
 	if len(out) == 0 {
-		return nil, fmt.Errorf("trunk: resolve %s: %w", p.text, err)
+		return nil, fmt.Errorf("resolve %s: %w", p, err)
 	}
 	return out, nil
 }
@@ -142,18 +93,15 @@ type service struct {
 }
 
 // services chooses the transports (RFC 3263 §4.1).
-func (r *resolver) services(ctx context.Context, p peer) ([]service, error) {
-	usual := location.UDP
-	if p.secure {
-		usual = location.TLS
-	}
-	if p.transport != 0 || p.addr.IsValid() || p.port != 0 {
-		s := service{transport: cmp.Or(p.transport, usual)}
+func (r *resolver) services(ctx context.Context, p directory.Peer) ([]service, error) {
+	_, numeric := p.Addr()
+	if t := transportOf(p.Transport); t != 0 || numeric || p.Port != 0 {
+		s := service{transport: cmp.Or(t, location.UDP)}
 		if !slices.Contains(r.transports, s.transport) {
 			return nil, errTransport
 		}
-		if !p.addr.IsValid() && p.port == 0 {
-			s.srv = srvName(s.transport, p.host)
+		if !numeric && p.Port == 0 {
+			s.srv = srvName(s.transport, p.Host)
 		}
 		return []service{s}, nil
 	}
@@ -162,33 +110,33 @@ func (r *resolver) services(ctx context.Context, p peer) ([]service, error) {
 		return out, err
 	}
 	for _, t := range r.transports {
-		if p.secure && t != location.TLS {
-			continue
-		}
-		_, err := r.names.lookup(ctx, srvName(t, p.host), dns.TypeSRV)
+		_, err := r.names.lookup(ctx, srvName(t, p.Host), dns.TypeSRV)
 		switch {
 		case err == nil:
-			out = append(out, service{transport: t, srv: srvName(t, p.host), must: true})
-		case !errors.Is(err, errNoName) && !errors.Is(err, errLoop):
+			out = append(out, service{transport: t, srv: srvName(t, p.Host), must: true})
+		case !nothing(err):
 			return nil, err
 		}
 	}
 	if len(out) == 0 {
-		if !slices.Contains(r.transports, usual) {
+		if !slices.Contains(r.transports, location.UDP) {
 			return nil, errTransport
 		}
-		out = append(out, service{transport: usual})
+		out = append(out, service{transport: location.UDP})
 	}
 	return out, nil
 }
 
+// nothing reports whether a lookup found that there is nothing.
+func nothing(err error) bool { return errors.Is(err, errNoName) || errors.Is(err, errLoop) }
+
 // naptr reads the services that the host itself prefers.
-func (r *resolver) naptr(ctx context.Context, p peer) ([]service, error) {
-	records, err := r.names.lookup(ctx, p.host, dns.TypeNAPTR)
-	if err != nil {
-		if errors.Is(err, errNoName) || errors.Is(err, errLoop) {
-			err = nil
-		}
+func (r *resolver) naptr(ctx context.Context, p directory.Peer) ([]service, error) {
+	records, err := r.names.lookup(ctx, p.Host, dns.TypeNAPTR)
+	switch {
+	case nothing(err):
+		return nil, nil
+	case err != nil:
 		return nil, err
 	}
 	records = slices.Clone(records)
@@ -208,12 +156,9 @@ func (r *resolver) naptr(ctx context.Context, p peer) ([]service, error) {
 		default:
 			continue
 		}
-		if slices.Contains(r.transports, t) && (!p.secure || t == location.TLS) {
+		if slices.Contains(r.transports, t) {
 			out = append(out, service{transport: t, srv: rec.target, must: true})
 		}
-	}
-	if len(out) == 0 && len(records) > 0 && p.secure {
-		return nil, errTransport // RFC 3263 §4.1: sips never falls back
 	}
 	return out, nil
 }
@@ -230,15 +175,16 @@ func srvName(t location.Transport, host string) string {
 }
 
 // endpoints finds port and addresses (RFC 3263 §4.2).
-func (r *resolver) endpoints(ctx context.Context, p peer, s service) ([]endpoint, error) {
-	port := p.port
+func (r *resolver) endpoints(ctx context.Context, p directory.Peer, s service) ([]endpoint, error) {
+	port := p.Port
 	if port == 0 {
 		port = 5060
 		if s.transport == location.TLS {
 			port = 5061
 		}
 	}
-	host := record{target: p.host, port: port, addr: p.addr}
+	addr, _ := p.Addr()
+	host := record{target: p.Host, port: port, addr: addr}
 	if s.srv == "" {
 		return r.addresses(ctx, p, s.transport, []record{host})
 	}
@@ -246,7 +192,7 @@ func (r *resolver) endpoints(ctx context.Context, p peer, s service) ([]endpoint
 	switch {
 	case err == nil:
 		return r.addresses(ctx, p, s.transport, r.weigh(records))
-	case s.must || !errors.Is(err, errNoName) && !errors.Is(err, errLoop):
+	case s.must || !nothing(err):
 		return nil, err
 	default:
 		return r.addresses(ctx, p, s.transport, []record{host})
@@ -280,7 +226,7 @@ func (r *resolver) weigh(records []record) []record {
 }
 
 // addresses looks up the hosts side by side and keeps their order.
-func (r *resolver) addresses(ctx context.Context, p peer, t location.Transport, hosts []record) ([]endpoint, error) {
+func (r *resolver) addresses(ctx context.Context, p directory.Peer, t location.Transport, hosts []record) ([]endpoint, error) {
 	if len(hosts) > maxEndpoints {
 		hosts = hosts[:maxEndpoints]
 	}
@@ -304,7 +250,7 @@ func (r *resolver) addresses(ctx context.Context, p peer, t location.Transport, 
 			if a.IsUnspecified() || a.IsMulticast() {
 				continue // whoever named that, it is no host
 			}
-			out = append(out, endpoint{transport: t, addr: netip.AddrPortFrom(a, hosts[i].port), host: p.host})
+			out = append(out, endpoint{transport: t, addr: netip.AddrPortFrom(a, hosts[i].port), host: p.Host})
 		}
 	}
 	if len(out) == 0 {

@@ -69,6 +69,7 @@ type Table struct {
 	group   group
 	size    atomic.Int64
 	shards  [shards]shard
+	held    *held
 
 	// Flows in doubt: read on every message, so the count is checked first.
 	doubts atomic.Int64
@@ -98,8 +99,9 @@ func (sh *shard) isBusy(a location.AOR) bool { return sh.busy[a].done != nil }
 // slot is the bindings of one AOR.
 type slot struct {
 	packed string
-	n      int   // bindings
-	due    int64 // the second of its entry in shard.due; others are stale
+	n      int      // bindings
+	flows  []uint64 // keys of theirs in Table.held
+	due    int64    // the second of its entry in shard.due; others are stale
 }
 
 // New loads what the saver has. Deadlines further away than what was granted
@@ -108,7 +110,7 @@ type slot struct {
 func New(ctx context.Context, o Options) (*Table, error) {
 	t := &Table{
 		saver: o.Saver, feed: o.Feed, log: o.Logger, seed: maphash.MakeSeed(),
-		flows: make(map[location.Flow][]location.AOR),
+		flows: make(map[location.Flow][]location.AOR), held: newHeld(),
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
@@ -172,6 +174,7 @@ func unpack(s string) location.Bindings {
 func (t *Table) installLocked(sh *shard, a location.AOR, bs location.Bindings) {
 	s := sh.slots[a]
 	t.size.Add(int64(len(bs) - s.n))
+	s.flows = t.held.change(s.flows, bs)
 	if len(bs) == 0 {
 		delete(sh.slots, a) // its entry in due is stale now
 		return

@@ -164,7 +164,7 @@ func (a *App) openSIP() error {
 			Connections: c.Limits.Connections, PerSource: c.Limits.ConnectionsPerSource, Unproven: c.Limits.ConnectionsUnproven,
 			Idle: time.Duration(c.Limits.ConnectionIdle),
 		},
-		Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache,
+		Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache, Trunks: a.store.Cache,
 		Calls: a.store.Calls, Location: a.store.Bindings, Node: uint8(c.Node.Number),
 		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only, MaxLanes: c.Limits.Calls,
 		Limits: location.Limits{
@@ -184,7 +184,7 @@ func (a *App) openSIP() error {
 // openAPI makes the API and binds its listeners.
 func (a *App) openAPI(ctx context.Context) error {
 	api, err := control.New(control.Options{ //nolint:contextcheck // its handlers have the context of their request
-		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: a.keys, Registrations: a.store.Bindings,
+		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: a.keys, Trunks: a.sip.Trunks(), Registrations: a.store.Bindings,
 		Calls: a.store.Calls, Records: a.store, World: a.store.Cache, Node: a, Feed: a.feed,
 		AdminToken: a.opts.AdminToken.Reveal(), Plain: a.conf.HTTPS.Plain,
 		Logger: a.log, Registerer: a.metrics, Gatherer: a.metrics, Version: a.opts.Version,

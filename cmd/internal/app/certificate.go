@@ -101,7 +101,7 @@ func (a *App) sipListeners() (out []transport.Listener, err error) {
 		return nil, err
 	}
 	for _, l := range a.conf.SIP.Listeners {
-		t := transport.Listener{Bind: l.Bind, Advertise: l.Advertise, Transport: location.UDP}
+		t := transport.Listener{Bind: l.Bind, Advertise: l.Advertise, Transport: location.UDP, Private: l.Network == config.Private}
 		if l.Advertise == l.Bind {
 			t.Advertise = netip.AddrPort{} // what it is bound to, whatever port a 0 becomes
 		}
