@@ -239,13 +239,14 @@ func (s *Server) challenge(p *transport.Packet, home *directory.Tenant, stale bo
 	if p.Msg.Method() == wire.Register {
 		status = 401
 	}
-	var room [1024]byte
 	challenge := s.auth.AppendChallenge
 	if s.md5Only(&p.Msg) {
 		challenge = s.auth.AppendMD5Challenge
 	}
-	lines := challenge(room[:0], home.Realm, status == 407, stale, p.Flow, home.Name, now)
-	s.stateless(p, status, "", lines)
+	lines := s.txs.Buffer()
+	*lines = challenge(*lines, home.Realm, status == 407, stale, p.Flow, home.Name, now)
+	s.stateless(p, status, "", *lines)
+	s.txs.Release(lines)
 }
 
 // md5Only reports whether a phone says that it is one of those that register

@@ -100,6 +100,7 @@ type Server struct {
 	log       *slog.Logger
 	metrics   metrics
 	loads     chan func(context.Context)
+	admitted  sync.Pool // of *admitted
 	draining  atomic.Bool
 }
 
@@ -113,6 +114,7 @@ func New(o Options) (_ *Server, err error) {
 		resolver: newResolver(o.World), location: o.Location, ringing: lane.NewIndex[location.AOR](),
 		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
 	}
+	s.admitted.New = func() any { return new(admitted) }
 	s.pool = lane.NewPool(lane.PoolOptions{MaxLanes: o.MaxLanes, Logger: o.Logger, Registerer: o.Registerer})
 	s.table = lane.NewTable(s.pool, s.step)
 	if s.tags, err = auth.NewTags(o.Keys); err != nil {
@@ -299,7 +301,12 @@ func (s *Server) fresh(p *transport.Packet) {
 			s.stateless(p, 503, "", []byte("Retry-After: 5\r\n"))
 			return
 		}
-		if s.post(ln, p, &admitted{packet: p, admission: a}) {
+		ev := s.admitted.Get().(*admitted)
+		ev.packet, ev.admission = p, a
+		posted := s.post(ln, p, ev) // borrowed: a busy lane got a copy
+		*ev = admitted{}
+		s.admitted.Put(ev)
+		if posted {
 			return
 		}
 	}

@@ -74,16 +74,23 @@ func (b *Binding) pack(dst []byte) []byte {
 
 // Unpack reads what [Bindings.Pack] wrote. The texts of the bindings are parts
 // of s, so it costs one allocation and keeps s alive. It fails with [ErrFormat].
-func Unpack(s string) (Bindings, error) {
+func Unpack(s string) (Bindings, error) { return AppendUnpacked(nil, s) }
+
+// AppendUnpacked appends what [Unpack] returns to dst, so that who looks at
+// bindings only for a moment needs no memory for them. On an error it returns nil.
+func AppendUnpacked(dst Bindings, s string) (Bindings, error) {
 	if s == "" {
-		return nil, nil
+		return dst, nil
 	}
 	if s[0] != format {
 		return nil, fmt.Errorf("%w: format %d", ErrFormat, s[0])
 	}
 	r := reader{s: s[1:]}
 	n := r.uint(uint64(len(r.s))) // a binding takes more than a byte
-	bs := make(Bindings, 0, min(n, uint64(len(r.s))/minPacked))
+	bs := dst
+	if bs == nil {
+		bs = make(Bindings, 0, min(n, uint64(len(r.s))/minPacked))
+	}
 	for range n {
 		bs = append(bs, Binding{})
 		r.binding(&bs[len(bs)-1])
@@ -212,15 +219,20 @@ func (r *reader) int() int64 {
 
 func (r *reader) text() string { return r.take(r.uint(uint64(len(r.s)))) }
 
+// The years 1 to 9999, in milliseconds of Unix time.
+const (
+	firstMilli = -62_135_596_800_000
+	lastMilli  = 253_402_300_799_999
+)
+
 // time reads a time between the years 1 and 9999.
 func (r *reader) time() time.Time {
 	ms := r.int()
-	t := time.UnixMilli(ms).UTC()
-	if t.Year() < 1 || t.Year() > 9999 {
+	if ms < firstMilli || ms > lastMilli {
 		r.bad = true
 		return time.Time{}
 	}
-	return t
+	return time.UnixMilli(ms).UTC()
 }
 
 func (r *reader) duration() time.Duration {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
+	"time"
 
 	"bellhop/routing"
 	"bellhop/routing/location"
@@ -23,9 +25,8 @@ type Network interface {
 
 // A Location knows where devices are.
 type Location interface {
-	// Bindings returns what is registered now at an AOR, from memory. The slice
-	// is shared: do not change it.
-	Bindings(aor location.AOR) location.Bindings
+	// AppendBindings appends what is registered at an AOR at now, from memory.
+	AppendBindings(dst location.Bindings, aor location.AOR, now time.Time) location.Bindings
 }
 
 // From is the proven sender of a request that belongs to no dialog.
@@ -44,11 +45,14 @@ type Ends struct {
 	loc    Location
 	locals []netip.AddrPort // of the listeners
 	ours   []netip.AddrPort // what others call them
+
+	scratch sync.Pool // of *location.Bindings
 }
 
 // NewEnds returns the ends of calls over the listeners of a network.
 func NewEnds(net Network, loc Location) *Ends {
 	e := &Ends{net: net, loc: loc, locals: net.Addrs()}
+	e.scratch.New = func() any { return new(location.Bindings) }
 	for _, local := range e.locals {
 		e.ours = append(e.ours, net.Advertise(local))
 	}
@@ -135,10 +139,11 @@ func (e *Ends) Popped(p *transport.Packet) (popped, ok bool) {
 func (e *Ends) CallerSide(flow location.Flow, from *From) Side {
 	if from.Caller.Number != "" && from.Origin == routing.OriginDevice {
 		if aor, err := location.NewAOR(from.Caller.Number, from.Caller.Domain); err == nil {
-			bs := e.loc.Bindings(aor)
-			for i := range bs {
-				if bs[i].Device == from.Caller.Device && sameAddr(bs[i].Flow, flow) {
-					return Side{Kind: Line, Name: from.Caller.Number, Mark: MarkOf(bs[i].Device, instance(&bs[i]))}
+			lent := e.lookup(aor)
+			defer e.scratch.Put(lent)
+			for i := range *lent {
+				if b := &(*lent)[i]; b.Device == from.Caller.Device && sameAddr(b.Flow, flow) {
+					return Side{Kind: Line, Name: from.Caller.Number, Mark: MarkOf(b.Device, instance(b))}
 				}
 			}
 		}
@@ -163,13 +168,17 @@ func (e *Ends) From(flow location.Flow, s Side, domain string) (is, known bool) 
 	if s.Kind == Address {
 		return s.Transport == flow.Transport && s.Addr.Addr() == flow.Remote.Addr(), true
 	}
-	bs, known := e.bindings(s, domain)
-	for i := range bs {
-		if sameAddr(bs[i].Flow, flow) {
+	lent := e.bindings(s, domain)
+	if lent == nil {
+		return false, false
+	}
+	defer e.scratch.Put(lent)
+	for i := range *lent {
+		if sameAddr((*lent)[i].Flow, flow) {
 			return true, true
 		}
 	}
-	return false, known
+	return false, len(*lent) > 0
 }
 
 // Find returns the flow to side: the newest one of its binding, and of several
@@ -182,7 +191,12 @@ func (e *Ends) Find(s Side, domain string, uri []byte) (location.Flow, bool) {
 		}
 		return e.net.Between(location.Flow{Transport: s.Transport, Local: e.locals[s.Listener], Remote: s.Addr})
 	}
-	bs, _ := e.bindings(s, domain)
+	lent := e.bindings(s, domain)
+	if lent == nil {
+		return location.Flow{}, false
+	}
+	defer e.scratch.Put(lent)
+	bs := *lent
 	best := -1
 	for i := range bs {
 		if best < 0 || nearer(&bs[i], &bs[best], s.Mark, uri) {
@@ -216,28 +230,25 @@ func instance(b *location.Binding) string {
 	return b.Contact
 }
 
-// bindings returns the bindings that side may mean: those of its device.
-func (e *Ends) bindings(s Side, domain string) (bs location.Bindings, known bool) {
+// lookup returns what is registered at an AOR, in memory that goes back to scratch.
+func (e *Ends) lookup(aor location.AOR) *location.Bindings {
+	lent := e.scratch.Get().(*location.Bindings)
+	*lent = e.loc.AppendBindings((*lent)[:0], aor, time.Now())
+	return lent
+}
+
+// bindings returns the bindings that side may mean, those of its device, in memory
+// that goes back to scratch; nil when the side names no AOR.
+func (e *Ends) bindings(s Side, domain string) *location.Bindings {
 	aor, err := location.NewAOR(s.Name, domain)
 	if err != nil {
-		return nil, false
+		return nil
 	}
-	all := e.loc.Bindings(aor)
-	n := 0
-	for i := range all {
-		if MarkOf(all[i].Device, instance(&all[i])).Device == s.Mark.Device {
-			n++
-		}
-	}
-	if n == len(all) {
-		return all, n > 0
-	}
-	for i := range all {
-		if MarkOf(all[i].Device, instance(&all[i])).Device == s.Mark.Device {
-			bs = append(bs, all[i])
-		}
-	}
-	return bs, n > 0
+	lent := e.lookup(aor)
+	*lent = slices.DeleteFunc(*lent, func(b location.Binding) bool {
+		return MarkOf(b.Device, "").Device != s.Mark.Device
+	})
+	return lent
 }
 
 // sameAddr reports whether two flows come from one address.

@@ -133,14 +133,14 @@ func (t *Table) editOne(a location.AOR, f func(location.Bindings) (location.Bind
 // Targets returns where the devices of a are at now, best q first and the one
 // last heard of first among equals, and whether any of them is behind NAT.
 func (t *Table) Targets(a location.AOR, now time.Time) (targets []ring.Target, nat bool) {
-	sh := t.shard(a)
-	sh.mu.RLock()
-	packed := sh.slots[a].packed
-	sh.mu.RUnlock()
-	if packed == "" {
+	var room [2]location.Binding
+	set := t.AppendBindings(room[:0], a, now)
+	if len(set) == 0 {
 		return nil, false
 	}
-	set := unpack(packed).TargetSet(now)
+	if len(set) > 1 {
+		set = set.TargetSet(now)
+	}
 	targets = make([]ring.Target, len(set))
 	for i := range set {
 		targets[i] = ring.TargetOf(&set[i])

@@ -202,6 +202,27 @@ func (t *Table) Bindings(a location.AOR) location.Bindings {
 	return bs
 }
 
+// AppendBindings appends to dst what [Table.Bindings] returns: for who looks at
+// them for a moment, and has memory for that.
+func (t *Table) AppendBindings(dst location.Bindings, a location.AOR, now time.Time) location.Bindings {
+	sh := t.shard(a)
+	sh.mu.RLock()
+	packed := sh.slots[a].packed
+	sh.mu.RUnlock()
+	had := len(dst)
+	bs, err := location.AppendUnpacked(dst, packed)
+	if err != nil {
+		panic(err) // we packed it
+	}
+	left := bs[:had]
+	for i := range bs[had:] {
+		if b := &bs[had+i]; b.Active(now) {
+			left = append(left, *b)
+		}
+	}
+	return left
+}
+
 // Len returns how many bindings there are.
 func (t *Table) Len() int { return int(t.size.Load()) }
 
