@@ -23,30 +23,32 @@ func (p *phone) calls(t *testing.T, scenario, number string, args ...any) *flow 
 // TestE2ERegister registers with a digest, refreshes and unregisters.
 func TestE2ERegister(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	p := h.phone(t, "1001", "desk-1001")
-	f := p.start(t, "register-cycle", "-d", 1500)
-	for deadline := time.Now().Add(5 * time.Second); f.count(t, "SIP/2.0 200") < 2 && time.Now().Before(deadline); {
-		<-time.After(20 * time.Millisecond)
-	}
-	if got := h.contacts(t, "1001"); len(got) != 1 || got[0] != "sip:1001@127.0.0.1:"+p.port {
-		t.Errorf("bindings = %q", got)
-	}
-	f.wait(t)
-	if got := h.contacts(t, "1001"); len(got) != 0 {
-		t.Errorf("bindings after the phone went = %q", got)
-	}
-	for i, want := range []string{"3600", "1800"} {
-		var n int
-		for _, m := range f.messages(t) {
-			if strings.HasPrefix(m, "SIP/2.0 200") {
-				if n == i {
-					matches(t, m, "Contact", `;expires=`+want)
+	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		p := h.phone(t, "1001", "desk-1001")
+		f := p.start(t, "register-cycle", "-d", 1500)
+		for deadline := time.Now().Add(5 * time.Second); f.count(t, "SIP/2.0 200") < 2 && time.Now().Before(deadline); {
+			<-time.After(20 * time.Millisecond)
+		}
+		if got := h.contacts(t, "1001"); len(got) != 1 || got[0] != "sip:1001@127.0.0.1:"+p.port {
+			t.Errorf("bindings = %q", got)
+		}
+		f.wait(t)
+		if got := h.contacts(t, "1001"); len(got) != 0 {
+			t.Errorf("bindings after the phone went = %q", got)
+		}
+		for i, want := range []string{"3600", "1800"} {
+			var n int
+			for _, m := range f.messages(t) {
+				if strings.HasPrefix(m, "SIP/2.0 200") {
+					if n == i {
+						matches(t, m, "Contact", `;expires=`+want)
+					}
+					n++
 				}
-				n++
 			}
 		}
-	}
+	})
 }
 
 // TestE2ERegisterRefused: a wrong password, and a number of somebody else.
@@ -64,59 +66,63 @@ func TestE2ERegisterRefused(t *testing.T) {
 // TestE2ECall makes basic calls through Record-Route, ended from either side.
 func TestE2ECall(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, call, answer string }{
-		{"the caller hangs up", "call", "answer"},
-		{"the callee hangs up", "call-hung-up", "answer-hang-up"},
-		{"180 after 200", "call", "answer-early"},
-		{"everything twice", "call-doubled", "answer-doubled"},
-		{"BYE before ACK", "call-reordered", "answer-reordered"},
-		{"INFO and new INVITEs in the dialog", "call-changes", "answer-changes"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			h := newHouse(t)
-			cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-			answer := ana.start(t, tt.answer, "-d", 500) // 100 comes in 200 ms, and before 180
-			call := cleo.calls(t, tt.call, "1001", "-d", 200)
-			call.wait(t)
-			answer.wait(t)
-			invite := answer.first(t, "INVITE ")
-			matches(t, invite, "Record-Route", `^<sip:.*;lr`)
-			if got := field(invite, "Via"); len(got) != 2 {
-				t.Errorf("Via = %q, want two", got)
-			}
-			if len(field(invite, "Proxy-Authorization")) > 0 {
-				t.Errorf("credentials went on to the callee:\n%s", invite)
-			}
-			h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"dial.number", "ring.devices"}})
-		})
-	}
+	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+		for _, tt := range []struct{ name, call, answer string }{
+			{"the caller hangs up", "call", "answer"},
+			{"the callee hangs up", "call-hung-up", "answer-hang-up"},
+			{"180 after 200", "call", "answer-early"},
+			{"everything twice", "call-doubled", "answer-doubled"},
+			{"BYE before ACK", "call-reordered", "answer-reordered"},
+			{"INFO and new INVITEs in the dialog", "call-changes", "answer-changes"},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				h := open(t)
+				cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+				answer := ana.start(t, tt.answer, "-d", 500) // 100 comes in 200 ms, and before 180
+				call := cleo.calls(t, tt.call, "1001", "-d", 200)
+				call.wait(t)
+				answer.wait(t)
+				invite := answer.first(t, "INVITE ")
+				matches(t, invite, "Record-Route", `^<sip:.*;lr`)
+				if got := field(invite, "Via"); len(got) != 2 {
+					t.Errorf("Via = %q, want two", got)
+				}
+				if len(field(invite, "Proxy-Authorization")) > 0 {
+					t.Errorf("credentials went on to the callee:\n%s", invite)
+				}
+				h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"dial.number", "ring.devices"}})
+			})
+		}
+	})
 }
 
 // TestE2ECancel gives up, at once, while it rings, and too late.
 func TestE2ECancel(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name, call, answer string
-		want               want
-	}{
-		{"while it rings", "cancel", "cancelled", want{caller, "1001", "1001", "", 487, "caller-gave-up", []string{"ring.devices"}}},
-		{"crossing the answer", "cancel-crossed", "answer-crossed", want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			h := newHouse(t)
-			cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-			answer := ana.start(t, tt.answer)
-			call := cleo.calls(t, tt.call, "1001", "-d", 300)
-			call.wait(t)
-			answer.wait(t)
-			if got := field(answer.got(t, "CANCEL "), "Reason"); strings.Contains(strings.Join(got, ""), "elsewhere") {
-				t.Errorf("Reason = %q: nobody answered elsewhere", got)
-			}
-			h.check(t, tt.want)
-		})
-	}
+	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+		for _, tt := range []struct {
+			name, call, answer string
+			want               want
+		}{
+			{"while it rings", "cancel", "cancelled", want{caller, "1001", "1001", "", 487, "caller-gave-up", []string{"ring.devices"}}},
+			{"crossing the answer", "cancel-crossed", "answer-crossed", want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}}},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				h := open(t)
+				cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+				answer := ana.start(t, tt.answer)
+				call := cleo.calls(t, tt.call, "1001", "-d", 300)
+				call.wait(t)
+				answer.wait(t)
+				if got := field(answer.got(t, "CANCEL "), "Reason"); strings.Contains(strings.Join(got, ""), "elsewhere") {
+					t.Errorf("Reason = %q: nobody answered elsewhere", got)
+				}
+				h.check(t, tt.want)
+			})
+		}
+	})
 }
 
 // TestE2ECancelAtOnce sends CANCEL right after INVITE, many times: whatever the
@@ -145,32 +151,36 @@ func TestE2ECancelAtOnce(t *testing.T) {
 // TestE2EBusy calls a phone that is busy, and one that is not there.
 func TestE2EBusy(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-	answer := ana.start(t, "busy")
-	cleo.calls(t, "call-refused", "1001").wait(t)
-	answer.wait(t)
-	cleo.calls(t, "call-refused", "1004", final(480)).wait(t)
-	cleo.calls(t, "call-refused", "4711", final(404)).wait(t)
-	rs := h.records(t, 3)
-	want{caller, "4711", "", "", 404, "refused", []string{"dial.unknown"}}.equal(t, &rs[0])
-	want{caller, "1004", "1004", "", 480, "unreachable", []string{"ring.final"}}.equal(t, &rs[1])
-	want{caller, "1001", "1001", "", 486, "busy", []string{"ring.devices"}}.equal(t, &rs[2])
+	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+		answer := ana.start(t, "busy")
+		cleo.calls(t, "call-refused", "1001").wait(t)
+		answer.wait(t)
+		cleo.calls(t, "call-refused", "1004", final(480)).wait(t)
+		cleo.calls(t, "call-refused", "4711", final(404)).wait(t)
+		rs := h.records(t, 3)
+		want{caller, "4711", "", "", 404, "refused", []string{"dial.unknown"}}.equal(t, &rs[0])
+		want{caller, "1004", "1004", "", 480, "unreachable", []string{"ring.final"}}.equal(t, &rs[1])
+		want{caller, "1001", "1001", "", 486, "busy", []string{"ring.devices"}}.equal(t, &rs[2])
+	})
 }
 
 // TestE2ETwoDevices rings two devices of one number: one answers, the other is
 // told that somebody did.
 func TestE2ETwoDevices(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	cleo, desk, web := h.desk(t, caller), h.desk(t, "1001"), h.phone(t, "1001", "web-1001")
-	web.start(t, "register").wait(t)
-	answer, other := desk.start(t, "answer", "-d", 300), web.start(t, "cancelled")
-	cleo.calls(t, "call", "1001", "-d", 200).wait(t)
-	answer.wait(t)
-	other.wait(t)
-	matches(t, other.got(t, "CANCEL "), "Reason", `^SIP;cause=200;text="Call completed elsewhere"$`)
-	h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}})
+	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		cleo, desk, web := h.desk(t, caller), h.desk(t, "1001"), h.phone(t, "1001", "web-1001")
+		web.start(t, "register").wait(t)
+		answer, other := desk.start(t, "answer", "-d", 300), web.start(t, "cancelled")
+		cleo.calls(t, "call", "1001", "-d", 200).wait(t)
+		answer.wait(t)
+		other.wait(t)
+		matches(t, other.got(t, "CANCEL "), "Reason", `^SIP;cause=200;text="Call completed elsewhere"$`)
+		h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}})
+	})
 }
 
 // TestE2EDND obeys do not disturb in its modes.

@@ -32,6 +32,7 @@ type house struct {
 	dir  string
 	args []string
 	api  *client
+	over *bridge // of phones that speak TCP or TLS; nil: UDP
 }
 
 // newHouse starts a demo on ports of its own.
@@ -232,7 +233,11 @@ type phone struct {
 // phone returns a device that is not registered.
 func (h *house) phone(t *testing.T, number, device string) *phone {
 	t.Helper()
-	return &phone{h, number, device, h.info.SIP, "127.0.0.1", freePort(t)}
+	server := h.info.SIP
+	if h.over != nil {
+		server = h.over.addr()
+	}
+	return &phone{h, number, device, server, "127.0.0.1", freePort(t)}
 }
 
 // freePort is a UDP port of loopback that nobody has.

@@ -1,0 +1,143 @@
+//go:build e2e
+
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// overEach runs a test once for each transport. Its houses are for phones that
+// speak UDP, TCP or TLS.
+func overEach(t *testing.T, test func(t *testing.T, open func(t *testing.T, args ...string) *house)) {
+	t.Helper()
+	for _, over := range []string{"UDP", "TCP", "TLS"} {
+		t.Run(over, func(t *testing.T) {
+			t.Parallel()
+			test(t, func(t *testing.T, args ...string) *house {
+				t.Helper()
+				switch over {
+				case "TCP":
+					h := newHouse(t, args...)
+					h.over = newBridge(t, func() (net.Conn, error) { return net.Dial("tcp", h.info.SIP) })
+					return h
+				case "TLS":
+					h := newHouse(t, append(args, "--sips", "127.0.0.1:0")...)
+					pem, err := os.ReadFile(filepath.Join(h.dir, "demo", "cert.pem"))
+					if err != nil {
+						t.Fatal(err)
+					}
+					trusted := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
+					trusted.RootCAs.AppendCertsFromPEM(pem)
+					h.over = newBridge(t, func() (net.Conn, error) { return tls.Dial("tcp", h.info.SIPS, trusted) })
+					return h
+				default:
+					return newHouse(t, args...)
+				}
+			})
+		})
+	}
+}
+
+// A bridge gives each SIPp, which cannot keep a connection from one scenario to
+// the next, a connection of its own: what comes over UDP goes out over it, and
+// back. The Via of SIPp says UDP; a server goes by the connection.
+type bridge struct {
+	t    *testing.T
+	pc   net.PacketConn
+	dial func() (net.Conn, error)
+	wg   sync.WaitGroup
+
+	mu    sync.Mutex // guards conns
+	conns map[string]net.Conn
+}
+
+func newBridge(t *testing.T, dial func() (net.Conn, error)) *bridge {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &bridge{t: t, pc: pc, dial: dial, conns: make(map[string]net.Conn)}
+	b.wg.Go(b.out)
+	t.Cleanup(func() {
+		pc.Close()
+		b.mu.Lock()
+		for _, c := range b.conns {
+			c.Close()
+		}
+		b.mu.Unlock()
+		b.wg.Wait()
+	})
+	return b
+}
+
+func (b *bridge) addr() string { return b.pc.LocalAddr().String() }
+
+// out carries what phones send.
+func (b *bridge) out() {
+	buf := make([]byte, 65536)
+	for {
+		n, from, err := b.pc.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		c, err := b.conn(from)
+		if err == nil {
+			_, err = c.Write(buf[:n])
+		}
+		if err != nil {
+			b.t.Errorf("bridge of %s: %v", from, err)
+		}
+	}
+}
+
+func (b *bridge) conn(from net.Addr) (net.Conn, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c := b.conns[from.String()]; c != nil {
+		return c, nil
+	}
+	c, err := b.dial()
+	if err == nil {
+		b.conns[from.String()] = c
+		b.wg.Go(func() { b.back(c, from) })
+	}
+	return c, err
+}
+
+// back carries what the server sends, message by message.
+func (b *bridge) back(c net.Conn, to net.Addr) {
+	r := bufio.NewReader(c)
+	for {
+		var message strings.Builder
+		size := 0
+		for {
+			line, err := r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			message.WriteString(line)
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.EqualFold(name, "Content-Length") {
+				size, _ = strconv.Atoi(strings.TrimSpace(value))
+			}
+			if line == "\r\n" {
+				break
+			}
+		}
+		body := make([]byte, size)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return
+		}
+		_, _ = b.pc.WriteTo([]byte(message.String()+string(body)), to) // a phone that is gone misses it
+	}
+}
