@@ -49,6 +49,27 @@ func TestAccess(t *testing.T) {
 		{"PUT", test + "/users/ana/dnd", `{"enabled":true}`, [6]int{401, in, 404, in, 404, in}},
 		{"GET", test + "/users/ana/presence", "", [6]int{401, in, 404, in, 404, in}},
 		{"PUT", test + "/users/ana/presence/forwarding", `{}`, [6]int{401, in, 404, in, 404, in}},
+		{"PUT", test + "/users/ana/callme", `{"target":"1003"}`, [6]int{401, in, 404, in, 404, in}},
+		{"GET", test + "/users/ana/callme", "", [6]int{401, in, 404, in, 404, in}},
+		{"DELETE", test + "/users/ana/callme", "", [6]int{401, in, 404, in, 404, in}},
+		{"GET", test + "/users/ana/remote-destinations", "", [6]int{401, in, 404, in, 404, in}},
+		{"PUT", test + "/users/ana/remote-destinations/m", `{"number":"1003"}`, [6]int{401, in, 404, in, 404, in}},
+		{"GET", test + "/users/ana/remote-destinations/none", "", [6]int{401, 404, 404, 404, 404, 404}},
+		{"GET", "/v1/me/callme", "", [6]int{401, in, in, in, in, 403}},
+		{"GET", "/v1/me/remote-destinations", "", [6]int{401, in, in, in, in, 403}},
+		{"GET", test + "/trunks", "", [6]int{401, 403, 403, in, 404, in}},
+		{"GET", test + "/trunks/carrier", "", [6]int{401, 404, 404, in, 404, in}},
+		{"PUT", test + "/trunks/new", `{"proof":"digest"}`, [6]int{401, 404, 404, 403, 404, in}},
+		{"DELETE", test + "/trunks/carrier", "", [6]int{401, 404, 404, 403, 404, in}},
+		{"PATCH", test + "/trunks/carrier", `{"routes":[{"prefix":"+49"}]}`, [6]int{401, 404, 404, in, 404, in}},
+		{"PATCH", test + "/trunks/carrier", `{"peers":["192.0.2.66"]}`, [6]int{401, 404, 404, 403, 404, in}},
+		{"PATCH", test + "/trunks/carrier", `{"caller_id":"verified"}`, [6]int{401, 404, 404, 403, 404, in}},
+		{"GET", test + "/trunks/carrier/status", "", [6]int{401, 403, 403, in, 404, in}},
+		{"GET", test + "/trunks/carrier/credentials", "", [6]int{401, 403, 403, in, 404, in}},
+		{"PUT", test + "/trunks/carrier/credentials", `{"username":"u","password":"p"}`, [6]int{401, 403, 403, in, 404, in}},
+		{"DELETE", test + "/trunks/carrier/credentials", "", [6]int{401, 403, 403, in, 404, in}},
+		{"POST", test + "/calls/c1/hangup", "", [6]int{401, 403, 403, in, 404, in}},
+		{"POST", "/v1/me/calls/c1/hangup", "", [6]int{401, in, 404, 404, 404, 404}},
 		{"GET", test + "/devices/desk-1001", "", [6]int{401, in, 404, in, 404, in}},
 		{"DELETE", test + "/devices/desk-1001", "", [6]int{401, 403, 404, in, 404, in}},
 		{"GET", test + "/devices/desk-1001/credentials", "", [6]int{401, 403, 404, in, 404, in}},
@@ -96,6 +117,7 @@ func TestAccess(t *testing.T) {
 			a := &api{t: t, store: shared.store, http: shared.http, token: shared.token}
 			if c.method != http.MethodGet {
 				a = newAPI(t)
+				a.store.live = append(a.store.live, call("c1", "1001", "1003"))
 			}
 			for i, who := range columns {
 				got := a.do(who, c.method, c.path, c.body)

@@ -34,6 +34,9 @@ type store struct {
 	live     []*feed.Call
 	ended    []*feed.Call
 	bindings []feed.Registration
+	hung     []string // ids of calls that were hung up
+	hang     error    // what HangUp gives
+	trunks   map[string]feed.TrunkStatus
 	stream   *feed.Stream
 	fail     error // what every call gives, when set
 }
@@ -279,6 +282,20 @@ func (s *store) ByID(id string) (*feed.Call, bool) {
 		return nil, false
 	}
 	return s.live[i], true
+}
+
+func (s *store) HangUp(_ context.Context, id string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.hang == nil {
+		s.hung = append(s.hung, id)
+	}
+	return s.hang
+}
+
+func (s *store) Status(domain, name string) (feed.TrunkStatus, bool) {
+	st, ok := s.trunks[domain+"/"+name]
+	return st, ok
 }
 
 func (s *store) Records(_ context.Context, domain string, f feed.Filter) ([]*feed.Call, string, error) {

@@ -58,9 +58,6 @@ func (s *Server) trunkStatus(q *request) (reply, error) {
 		return reply{}, absent("trunks")
 	}
 	st, _ := s.opts.Trunks.Status(ref.Domain, ref.Name) // one that is not known yet is not up
-	if st.Peers == nil {
-		st.Peers = []feed.PeerStatus{}
-	}
 	return reply{body: trunkView{ref.Name, st}}, nil
 }
 
