@@ -159,17 +159,13 @@ func settingRef(domain, path string) (directory.Ref, bool) {
 
 // settingOf reports whether a setting is a user's own, who has numbers.
 func settingOf(ref directory.Ref, user string, numbers []string) bool {
-	switch ref.Kind {
-	case directory.KindForwarding:
+	if ref.Kind == directory.KindForwarding {
 		return slices.Contains(numbers, ref.Name)
-	case directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe:
-		return ref.Name == user
-	case directory.KindRemote:
-		owner, _ := directory.SplitRemote(ref.Name)
-		return owner == user
-	default:
-		return false
 	}
+	owner, _ := directory.SplitRemote(ref.Name)
+	return owner == user && slices.Contains([]directory.Kind{
+		directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe, directory.KindRemote,
+	}, ref.Kind)
 }
 
 // An assumed view is the directory with some settings changed in thought.
@@ -288,22 +284,28 @@ func (a *assumed) Get(ref directory.Ref) (directory.Document, bool, error) {
 // destinations of its user.
 func (a *assumed) Find(key directory.Key) (refs []directory.Ref, err error) {
 	domain, name, _ := strings.Cut(key.Value, "/")
-	switch key.Index {
-	case directory.IndexLine:
-		for _, d := range a.devices {
-			refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindDevice, Name: d})
+	if key.Index == directory.IndexOwner {
+		return a.remotes(domain, name)
+	}
+	if key.Index != directory.IndexLine {
+		return nil, nil
+	}
+	for _, d := range a.devices {
+		refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindDevice, Name: d})
+	}
+	if a.group != "" {
+		refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindGroup, Name: a.group})
+	}
+	return refs, nil
+}
+
+// remotes are the remote destinations of a user, with those that are assumed.
+func (a *assumed) remotes(domain, user string) (refs []directory.Ref, err error) {
+	err = a.s.remotes(a.q, domain, user, func(d directory.Document, _ map[string]any) { refs = append(refs, d.Ref) })
+	for ref := range a.changed {
+		if owner, _ := directory.SplitRemote(ref.Name); ref.Kind == directory.KindRemote && owner == user && !slices.Contains(refs, ref) {
+			refs = append(refs, ref)
 		}
-		if a.group != "" {
-			refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindGroup, Name: a.group})
-		}
-	case directory.IndexOwner:
-		err = a.s.remotes(a.q, domain, name, func(d directory.Document, _ map[string]any) { refs = append(refs, d.Ref) })
-		for ref := range a.changed {
-			if user, _ := directory.SplitRemote(ref.Name); ref.Kind == directory.KindRemote && user == name && !slices.Contains(refs, ref) {
-				refs = append(refs, ref)
-			}
-		}
-	default: // nothing that is compiled asks for it
 	}
 	return refs, err
 }

@@ -50,7 +50,7 @@ type trunkView struct {
 }
 
 func (s *Server) trunkStatus(q *request) (reply, error) {
-	ref, _, err := s.trunk(q)
+	ref, err := s.trunk(q)
 	if err != nil {
 		return reply{}, err
 	}
@@ -62,13 +62,13 @@ func (s *Server) trunkStatus(q *request) (reply, error) {
 }
 
 // trunk reads the trunk a request is about.
-func (s *Server) trunk(q *request) (directory.Ref, directory.Document, error) {
+func (s *Server) trunk(q *request) (directory.Ref, error) {
 	ref := directory.Ref{Domain: strings.ToLower(q.path("domain")), Kind: directory.KindTrunk, Name: q.path("trunk")}
 	if !plainName(ref.Name) {
-		return ref, directory.Document{}, notFound()
+		return ref, notFound()
 	}
-	doc, err := s.opts.Documents.Get(q.ctx(), ref)
-	return ref, doc, err
+	_, err := s.opts.Documents.Get(q.ctx(), ref)
+	return ref, err
 }
 
 // A trunkCredential is what a trunk and we sign in to each other with. Of an
@@ -91,7 +91,7 @@ const maxCredential = 128
 // trunkKey reads the credentials of a trunk; the zero version says that there
 // are none.
 func (s *Server) trunkKey(q *request) (doc directory.Document, key directory.TrunkKey, err error) {
-	trunk, _, err := s.trunk(q)
+	trunk, err := s.trunk(q)
 	if err != nil {
 		return doc, key, err
 	}

@@ -241,19 +241,12 @@ func (c *checker) number(n Number) error {
 func (c *checker) keptByUsers(n Number) error {
 	refs, err := c.v.Find(Key{IndexLine, c.ref.Domain + "/" + c.ref.Name})
 	for _, r := range refs {
-		if _, written := c.v.writes[r]; written { // then its own check finds it
-			continue
-		}
-		user, id := r.Name, ""
-		switch r.Kind {
-		case KindUser:
-		case KindRemote:
-			user, id = SplitRemote(r.Name)
+		_, written := c.v.writes[r] // then its own check finds it
+		user, id := SplitRemote(r.Name)
+		if id != "" {
 			id = " in remote destination " + id
-		default:
-			continue
 		}
-		if user != n.User {
+		if (r.Kind == KindUser || r.Kind == KindRemote) && user != n.User && !written {
 			c.fault("user", RuleInUse, "user "+user+" still lists "+c.ref.Name+id)
 		}
 	}

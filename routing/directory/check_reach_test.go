@@ -93,7 +93,7 @@ func TestCheckReach(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			view := directory.Assume(reachBase(t), []directory.Write{put(t, "credentials/desk-1001", `{"device":"desk-1001","sealed":"AQ=="}`), trunkKey("carrier", "account")})
-			w := directory.Write{}
+			var w directory.Write
 			if tt.path != "" {
 				w = put(t, tt.path, tt.body)
 			} else {

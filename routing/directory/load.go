@@ -125,18 +125,18 @@ func LoadLine(v View, t *Tenant, key string) (*Line, bool, error) {
 		return nil, false, err
 	}
 	for _, r := range refs {
-		switch r.Kind {
-		case KindDevice:
+		if r.Kind == KindDevice {
 			d.Devices = append(d.Devices, r.Name)
-		case KindGroup:
-			g, _, err := load[Group](v, r)
-			if err != nil {
-				return nil, false, err
-			}
-			if g.Number == name {
-				d.Group = r.Name
-			}
-		default: // users and remote destinations are found by the user
+		}
+		if r.Kind != KindGroup {
+			continue
+		}
+		g, _, err := load[Group](v, r)
+		if err != nil {
+			return nil, false, err
+		}
+		if g.Number == name {
+			d.Group = r.Name
 		}
 	}
 	slices.Sort(d.Devices)

@@ -47,8 +47,17 @@ func TestWindows(t *testing.T) {
 		}
 	}
 	for _, w := range []directory.Window{
-		{Days: "monday"}, {Days: "mon-"}, {Days: ","}, {Days: "mon-tue-wed"}, {From: "8:00"}, {From: "24:00"}, {To: "25:00"}, {From: "08:60"},
-		{From: "08:00", To: "08:00"}, {To: "00:00"}, {From: "eight"},
+		{Days: "monday"},
+		{Days: "mon-"},
+		{Days: ","},
+		{Days: "mon-tue-wed"},
+		{From: "8:00"},
+		{From: "24:00"},
+		{To: "25:00"},
+		{From: "08:60"},
+		{From: "08:00", To: "08:00"},
+		{To: "00:00"},
+		{From: "eight"},
 	} {
 		if s, ok := directory.ParseWindow(w); ok {
 			t.Errorf("ParseWindow(%+v) = %+v, want none", w, s)

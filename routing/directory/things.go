@@ -140,8 +140,10 @@ type ClassRule struct {
 // internal destinations only (behaviour.md §2).
 func StandardClass() dial.Class {
 	return dial.Class{
-		{Allow: true, Kind: dial.Internal}, {Allow: true, Kind: dial.Local},
-		{Allow: true, Kind: dial.National}, {Allow: true, Kind: dial.Mobile},
+		{Allow: true, Kind: dial.Internal},
+		{Allow: true, Kind: dial.Local},
+		{Allow: true, Kind: dial.National},
+		{Allow: true, Kind: dial.Mobile},
 	}
 }
 

@@ -98,12 +98,8 @@ func (c *Cache) Forget(docs []directory.Document) {
 	hosts, trunks := false, false
 	for i := range docs {
 		t.add(&docs[i])
-		switch docs[i].Kind {
-		case directory.KindDomain, directory.KindTrunk, directory.KindTrunkKey:
-			trunks = true
-		default:
-		}
 		hosts = hosts || docs[i].Kind == directory.KindDomain || docs[i].Kind == directory.KindTrunk
+		trunks = trunks || hosts || docs[i].Kind == directory.KindTrunkKey
 	}
 	if hosts {
 		c.hostsOf(docs)
@@ -257,25 +253,29 @@ func (c *Cache) hostsOf(docs []directory.Document) {
 	defer c.mu.Unlock()
 	hosts := maps.Clone(*c.hosts.Load())
 	for _, d := range docs {
-		switch d.Kind {
-		case directory.KindDomain:
-			old := hosts[d.Name]
-			maps.DeleteFunc(hosts, func(_ string, t *directory.Tenant) bool { return t.Name == d.Name })
-			v, err := directory.Parse[directory.Domain](directory.KindDomain, d.Body)
-			if d.Body == nil || err != nil {
-				continue
-			}
-			t := directory.CompileTenant(d.Name, v)
-			if old != nil {
-				t.Trunks, t.Carriers = old.Trunks, old.Carriers
-			}
-			addHosts(hosts, d, t)
-		case directory.KindTrunk:
+		if d.Kind == directory.KindDomain {
+			domainOf(hosts, d)
+		}
+		if d.Kind == directory.KindTrunk {
 			trunkOf(hosts, d)
-		default: // no host depends on it
 		}
 	}
 	c.hosts.Store(&hosts)
+}
+
+// domainOf brings the hosts of a written domain up to date; it keeps its trunks.
+func domainOf(hosts map[string]*directory.Tenant, d directory.Document) {
+	old := hosts[d.Name]
+	maps.DeleteFunc(hosts, func(_ string, t *directory.Tenant) bool { return t.Name == d.Name })
+	v, err := directory.Parse[directory.Domain](directory.KindDomain, d.Body)
+	if d.Body == nil || err != nil {
+		return
+	}
+	t := directory.CompileTenant(d.Name, v)
+	if old != nil {
+		t.Trunks, t.Carriers = old.Trunks, old.Carriers
+	}
+	addHosts(hosts, d, t)
 }
 
 // trunkOf brings the domain of a written trunk up to date.

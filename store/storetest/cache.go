@@ -109,7 +109,7 @@ func forgotten(t *testing.T, p Parts) {
 		Put(directory.KindPresenceTo, "ana", `{"lunch":{"target":"1003"}}`),
 		Put(directory.KindCallMe, "ana", `{"target":"1003"}`),
 		Put(directory.KindRemote, "ana/home", `{"number":"1003"}`),
-		directory.Write{Ref: Ref(directory.KindRemote, "ana/home")},
+		{Ref: Ref(directory.KindRemote, "ana/home")},
 		Put(directory.KindUser, "ana", `{"time_zone":"Europe/Berlin"}`),
 		Put(directory.KindNumber, "1001", `{"user":"ana","label":"x"}`),
 		Put(directory.KindDevice, "desk-1001", `{"user":"ana","kind":"desk"}`),
