@@ -50,6 +50,10 @@ type Dialog struct {
 
 	Interval  time.Duration // session interval (RFC 4028), 0: none
 	Refresher bool          // we refresh
+	Update    bool          // by UPDATE; else with the session description that they were sent last:
+	SDPType   string        // its Content-Type
+	SDP       string
+	Refreshed time.Time // when it was last
 }
 
 // ErrNotOurs reports a call whose dialogs are those of its ends: a node in

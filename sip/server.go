@@ -19,9 +19,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"bellhop/feed"
 	"bellhop/routing/location"
 	"bellhop/routing/ring"
 	"bellhop/sip/auth"
+	"bellhop/sip/b2bua"
 	"bellhop/sip/lane"
 	"bellhop/sip/proxy"
 	"bellhop/sip/registrar"
@@ -69,6 +71,8 @@ type Location interface {
 type Calls interface {
 	NewID(now time.Time) string
 	proxy.Calls
+	ByID(id string) (*feed.Call, bool)
+	Live(domain string) []*feed.Call
 }
 
 const (
@@ -95,6 +99,7 @@ type Server struct {
 	proxy     *proxy.Proxy
 	trunks    *trunk.Manager
 	location  Location
+	b2bua     *b2bua.B2BUA
 	tenants   Tenants
 	old       []string // Options.MD5Only
 	log       *slog.Logger
@@ -154,6 +159,11 @@ func New(o Options) (_ *Server, err error) {
 	s.proxy = proxy.New(proxy.Options{
 		Network: s.transport, Transactions: s.txs, Tokens: tokens, Tags: s.tags, Ends: s.ends, Node: o.Node, Calls: o.Calls,
 		Location: o.Location, Ringing: s.ringing, Counter: &s.metrics, Registerer: o.Registerer, Logger: o.Logger,
+	})
+	s.b2bua = b2bua.New(b2bua.Options{
+		Network: s.transport, Transactions: s.txs, Lanes: s.table, Tokens: tokens, Tags: s.tags, Ends: s.ends, Node: o.Node,
+		Resolver: s.resolver, Calls: o.Calls, Location: o.Location, Trunks: s.trunks, Ringing: s.ringing, Counter: &s.metrics,
+		Registerer: o.Registerer, Logger: o.Logger,
 	})
 	return s, nil
 }
@@ -349,7 +359,7 @@ func (s *Server) step(ln *lane.Lane, ev lane.Event) {
 		}
 	case lane.Fired:
 		if !ev.Stale() && !set.Fired(ev) {
-			proxy.Fired(ev)
+			ev.Timer.Owner.(timed).Fired()
 		}
 	case lane.Continue:
 		ev()
@@ -363,6 +373,12 @@ func (s *Server) step(ln *lane.Lane, ev lane.Event) {
 	}
 }
 
+// A timed is the owner of a timer of a call.
+type timed interface {
+	// Fired is the step of the timer.
+	Fired()
+}
+
 func (s *Server) message(ln *lane.Lane, set *transaction.Set, p *transport.Packet) {
 	m := &p.Msg
 	if !m.IsRequest() {
@@ -371,7 +387,7 @@ func (s *Server) message(ln *lane.Lane, set *transaction.Set, p *transport.Packe
 		}
 		return
 	}
-	if set.Absorb(p) {
+	if set.Absorb(p) || s.inside(set, p) {
 		return
 	}
 	switch m.Method() {
@@ -386,6 +402,34 @@ func (s *Server) message(ln *lane.Lane, set *transaction.Set, p *transport.Packe
 	if a, ok := s.admit(p); ok {
 		s.begin(ln, set, p, &a)
 	}
+}
+
+// inside takes a request within an anchored call; it reports whether p is one.
+func (s *Server) inside(set *transaction.Set, p *transport.Packet) bool {
+	m := &p.Msg
+	if set.Tied == nil || len(m.ToTag()) == 0 || m.Method() == wire.Cancel {
+		return false
+	}
+	d, status, ours := s.b2bua.Dialog(set, p)
+	switch {
+	case !ours:
+		return false
+	case m.Method() == wire.Ack:
+		if status == 0 {
+			d.Ack(p)
+		}
+		return true
+	}
+	var a admission
+	if status == 0 {
+		status = s.valid(p, &a)
+	}
+	if status != 0 {
+		s.stateless(p, status, a.reason, a.lines)
+		return true
+	}
+	d.Request(set.Serve(p))
+	return true
 }
 
 // begin starts the transaction of a new request and hands it on.

@@ -11,6 +11,7 @@ type treatment uint8
 const (
 	keep treatment = iota
 	drop
+	ifTrusted // kept of a trunk that is trusted for it
 )
 
 // border is the table of trust.md §1: which fields of a request from an origin
@@ -20,22 +21,23 @@ var border = []struct { //nolint:gochecknoglobals // a table
 	field                   wire.Field
 	stranger, device, trunk treatment
 }{
-	{wire.PAssertedIdentity, drop, drop, drop},
-	{wire.PPreferredIdentity, drop, keep, drop},
-	{wire.RemotePartyID, drop, drop, drop},
-	{wire.Diversion, drop, drop, drop},
-	{wire.HistoryInfo, drop, drop, drop},
+	{wire.PAssertedIdentity, drop, drop, ifTrusted},
+	{wire.PPreferredIdentity, drop, keep, ifTrusted},
+	{wire.RemotePartyID, drop, drop, ifTrusted},
+	{wire.Diversion, drop, drop, ifTrusted},
+	{wire.HistoryInfo, drop, drop, ifTrusted},
 	{wire.AlertInfo, drop, keep, drop},
 	{wire.CallInfo, drop, keep, drop},
 	{wire.AnswerMode, drop, keep, drop},
 }
 
 // Cross takes out of m, as sp forwards it, what may not cross the border into the
-// domain from origin.
-func Cross(sp *wire.Splice, m *wire.Message, origin routing.Origin) {
+// domain from who sent it. Who we are and who was diverted a trunk may say that is
+// trusted for it.
+func Cross(sp *wire.Splice, m *wire.Message, from *From) {
 	for _, row := range border {
 		t := row.stranger
-		switch origin {
+		switch from.Origin {
 		case routing.OriginDevice:
 			t = row.device
 		case routing.OriginTrunk:
@@ -45,7 +47,7 @@ func Cross(sp *wire.Splice, m *wire.Message, origin routing.Origin) {
 		case routing.OriginStranger:
 		default:
 		}
-		if t == drop && m.Has(row.field) {
+		if (t == drop || t == ifTrusted && !from.Trunk.Trusted) && m.Has(row.field) {
 			sp.RemoveAll(row.field)
 		}
 	}

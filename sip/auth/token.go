@@ -21,6 +21,7 @@ import (
 //	trunk    the name of a trunk, a byte each
 //	v4, v6   an address and port (6 or 18 bytes) after the listener (1 byte);
 //	         the length is the transport
+//	self     nothing: we are that end of the dialog
 //
 // Names of lines stand in a token rather than an index of bindings, so that it
 // is understood after a restart and by every node, from the bindings alone. 33
@@ -41,6 +42,7 @@ const (
 	sideTrunk
 	sideV4
 	sideV6
+	sideSelf
 )
 
 // Errors of [Tokens.Append].
@@ -59,6 +61,7 @@ const (
 	Line    SideKind = iota + 1 // a device that registered: the binding of AOR Name that has the Mark
 	Trunk                       // the trunk called Name
 	Address                     // a device that called without registering: its flow
+	Self                        // we: the other end of a leg of an anchored call
 )
 
 // A Side is one end of a call, by id. It is comparable.
@@ -244,6 +247,8 @@ func (s *Side) append(dst []byte) ([]byte, error) {
 		dst = append(dst, kind<<5|byte(s.Transport)&maxName, s.Listener)
 		dst = append(dst, addr.AsSlice()...)
 		return binary.BigEndian.AppendUint16(dst, s.Addr.Port()), nil
+	case Self:
+		return append(dst, sideSelf<<5), nil
 	default:
 		return dst, fmt.Errorf("%w: kind %d", ErrSide, s.Kind)
 	}
@@ -296,6 +301,9 @@ func (s *Side) parse(b []byte) (rest []byte, ok bool) {
 			Addr: netip.AddrPortFrom(addr, binary.BigEndian.Uint16(b[1+size:])),
 		}
 		return b[1+size+2:], true
+	case sideSelf:
+		*s = Side{Kind: Self}
+		return b, n == 0
 	default:
 		return nil, false
 	}

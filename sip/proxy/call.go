@@ -58,13 +58,8 @@ type ringTimer struct {
 	timer lane.Timer
 }
 
-// Fired implements the step of a timer of a plan. The dispatcher calls it for
-// a [lane.Fired] that belongs to no transaction.
-func Fired(ev lane.Fired) {
-	if t, ok := ev.Timer.Owner.(*ringTimer); ok {
-		t.call.step(ring.Fired{Now: time.Now(), Timer: t.name})
-	}
-}
+// Fired is the step of a timer of a plan.
+func (t *ringTimer) Fired() { t.call.step(ring.Fired{Now: time.Now(), Timer: t.name}) }
 
 // An Invitation is an INVITE that belongs to no dialog and that routing decided
 // about.
@@ -244,7 +239,7 @@ func (c *call) invite(e ring.Invite) {
 	o := outgoing{
 		flow: e.Target.Flow, uri: []byte(e.Target.Contact), routes: e.Target.Path,
 		id: transaction.NewID(), loop: c.loop, hops: c.hops, domain: c.from.Domain,
-		realm: c.from.Realm, origin: c.from.Origin, popped: c.popped, breadth: c.breadth(&p.Msg),
+		realm: c.from.Realm, from: &c.from, popped: c.popped, breadth: c.breadth(&p.Msg),
 	}
 	o.token = &auth.Token{Caller: c.x.ends.CallerSide(p.Flow, &c.from), Callee: auth.LineSide(c.live.Number, &e.Target), Node: c.x.node}
 	o.alert = c.rings.Alert
@@ -427,7 +422,7 @@ func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routin
 		for _, t := range s.Targets {
 			o := outgoing{
 				flow: t.Flow, uri: []byte(t.Contact), routes: t.Path, loop: loop,
-				realm: from.Realm, origin: from.Origin, domain: from.Domain, popped: popped,
+				realm: from.Realm, from: from, domain: from.Domain, popped: popped,
 			}
 			if createsDialog(srv.Method()) {
 				o.token = &auth.Token{Caller: x.ends.CallerSide(p.Flow, from), Callee: auth.LineSide(d.Number, &t), Node: x.node}

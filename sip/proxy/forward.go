@@ -34,7 +34,7 @@ type outgoing struct {
 	domain  string
 	alert   string
 	realm   string
-	origin  routing.Origin
+	from    *auth.From
 	popped  bool // our own Route value goes
 	forked  bool // one of several branches of an INVITE
 	inside  bool // belongs to a dialog
@@ -72,7 +72,7 @@ func (x *Proxy) compose(dst []byte, p *transport.Packet, o *outgoing) []byte {
 	}
 	auth.DropCredentials(&c.Splice, m, o.realm)
 	if !o.inside {
-		auth.Cross(&c.Splice, m, o.origin)
+		auth.Cross(&c.Splice, m, o.from)
 		c.line = auth.AppendHistory(c.line[:0], o.hops, o.domain)
 		if o.breadth > 0 {
 			c.RemoveAll(wire.MaxBreadth)

@@ -122,6 +122,9 @@ type User interface {
 // A Set is the transactions of one lane. The zero Set is not usable; see
 // [Layer.NewSet].
 type Set struct {
+	// Tied is what the transaction user ties to the lane.
+	Tied any
+
 	layer   *Layer
 	lane    *lane.Lane
 	servers []*Server

@@ -59,14 +59,20 @@ func appendDialog(b []byte, d *feed.Dialog) []byte {
 	b = binary.AppendUvarint(b, uint64(d.LocalSeq))
 	b = binary.AppendUvarint(b, uint64(d.RemoteSeq))
 	b = binary.AppendUvarint(b, d.Branch)
-	refresher := byte(0)
+	flags := byte(0)
 	if d.Refresher {
-		refresher = 1
+		flags |= 1
 	}
-	b = append(b, d.Transport, refresher)
+	if d.Update {
+		flags |= 2
+	}
+	b = append(b, d.Transport, flags)
 	b = appendAddr(b, d.Local)
 	b = appendAddr(b, d.Remote)
-	return binary.AppendUvarint(b, uint64(max(d.Interval, 0)/time.Second))
+	b = binary.AppendUvarint(b, uint64(max(d.Interval, 0)/time.Second))
+	b = appendString(b, d.SDPType)
+	b = appendString(b, d.SDP)
+	return appendTime(b, d.Refreshed)
 }
 
 // legs reads what appendLegs wrote.
@@ -107,9 +113,12 @@ func (r *reader) dialog() *feed.Dialog {
 	d.LocalSeq, d.RemoteSeq = uint32(r.uvarint()), uint32(r.uvarint()) //nolint:gosec // cut to what it was
 	d.Branch = r.uvarint()
 	d.Transport = r.byte()
-	d.Refresher = r.byte() == 1
+	flags := r.byte()
+	d.Refresher, d.Update = flags&1 != 0, flags&2 != 0
 	d.Local, d.Remote = r.addr(), r.addr()
 	d.Interval = time.Duration(min(r.uvarint(), math.MaxUint32)) * time.Second
+	d.SDPType, d.SDP = r.string(), r.string()
+	d.Refreshed = r.time()
 	return d
 }
 

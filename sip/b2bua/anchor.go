@@ -1,0 +1,343 @@
+package b2bua
+
+import (
+	"time"
+
+	"bellhop/feed"
+	"bellhop/routing"
+	"bellhop/routing/call"
+	"bellhop/routing/location"
+	"bellhop/routing/ring"
+	"bellhop/sip/auth"
+	"bellhop/sip/lane"
+	"bellhop/sip/transaction"
+	"bellhop/sip/wire"
+)
+
+// An anchor is an anchored call from the decision to its end: a plan that ring
+// carries out, a branch for each who is rung, and a pair of dialogs for each that
+// may be joined. It lives in the lane of the caller's Call-ID; only steps touch
+// it.
+type anchor struct {
+	b    *B2BUA
+	next *anchor // in the same lane
+	lane *lane.Lane
+	set  *transaction.Set
+	srv  *transaction.Server // of the caller's INVITE
+	from auth.From
+	live *feed.Call
+
+	rings    routing.Ring  // of the number at hand
+	hops     []routing.Hop // that led to it
+	domain   string        // canonical name
+	told     bool          // the caller had its 181
+	ring     ring.State
+	branches []*branch
+	timers   []*ringTimer
+	pending  []ring.Event // made while effects were carried out
+	busy     bool         // effects are being carried out
+	ringKey  location.AOR // where it rings, the zero AOR: nowhere
+
+	now  time.Time // of this step
+	res  *response // that this step is about, nil: none
+	ids  call.ID   // of requests that came in, the last
+	tags int       // how many tags of ours were given out
+	tag  string    // of what we say to the caller before anybody else does
+	a    dialog    // with the caller, as each pair begins it
+	sdp  bool      // the caller's INVITE has an offer
+	sess call.Session
+
+	talks    *pair // that was answered
+	callee   int   // which of the legs of the call it has, after a restart
+	joined   bool  // somebody was: the account of the call is that of the pair
+	over     bool  // its record is closed
+	released bool  // nothing is left of it
+	dirty    bool  // legs changed since they were shown
+	release  func()
+}
+
+// A ringTimer is one timer of the plan.
+type ringTimer struct {
+	anchor *anchor
+	name   ring.Timer
+	timer  lane.Timer
+}
+
+// Fired is the step of a timer of the plan.
+func (t *ringTimer) Fired() { t.anchor.step(ring.Fired{Now: t.anchor.tick(), Timer: t.name}) }
+
+// An Invitation is an INVITE that belongs to no dialog and that routing decided
+// about: a call that is to be anchored.
+type Invitation struct {
+	From auth.From
+	Plan routing.Plan // its decision is a Ring
+	Live *feed.Call   // the account of the call so far
+}
+
+// Invite begins a call. The server transaction of the caller's INVITE owns it.
+func (b *B2BUA) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, i *Invitation) {
+	rings := i.Plan.Decision.(routing.Ring) //nolint:errcheck // what an Invitation says
+	m := &srv.Request.Msg
+	a := &anchor{
+		b: b, lane: ln, set: set, srv: srv, from: i.From, live: i.Live, rings: rings, hops: i.Plan.Hops, domain: i.From.Domain,
+		now: time.Now(), sdp: hasSDP(m), sess: sessionOf(m),
+	}
+	a.tag = string(b.tags.Append(nil, m.CallID(), m.FromTag(), m.TopVia().Branch))
+	srv.User = a
+	if status, lines := a.acceptable(m); status != 0 {
+		a.refuse(status, lines)
+		return
+	}
+	if !a.meet() {
+		a.refuse(400, nil)
+		return
+	}
+	if i.From.Trunk.Trunk != "" && b.trunks != nil {
+		release, err := b.trunks.Acquire(i.From.Trunk.Domain, i.From.Trunk.Trunk)
+		if err != nil {
+			b.log.Info("call refused", "call", a.live.ID, "trunk", i.From.Trunk.Trunk, "err", err)
+			a.refuse(503, []byte("Retry-After: 5\r\n"))
+			return
+		}
+		a.release = release
+	}
+	a.lodge()
+	a.live.Anchored = string(i.Plan.Anchored)
+	a.live.Legs = []feed.Leg{{
+		Caller: true, Number: i.From.Caller.Number, Device: i.From.Caller.Device, Trunk: i.From.Trunk.Trunk, State: feed.Calling, Started: a.now,
+	}}
+	b.calls.Begin(a.live)
+	b.metrics.begun.Inc()
+	a.arrive(&i.Plan)
+	var effects []ring.Effect
+	a.ring, effects = ring.New(i.Plan.RingPlan(&a.rings), a.now, nil)
+	a.carryOut(effects)
+}
+
+// lodge ties the call to its lane, which stays open for it.
+func (a *anchor) lodge() {
+	a.next, _ = a.set.Tied.(*anchor)
+	a.set.Tied = a
+	a.lane.Keep()
+	a.b.metrics.live.Inc()
+}
+
+// leave is the end of the call in its lane.
+func (a *anchor) leave() {
+	if a.released {
+		return
+	}
+	a.released = true
+	if first, _ := a.set.Tied.(*anchor); first == a {
+		if a.set.Tied = a.next; a.next == nil {
+			a.set.Tied = nil
+		}
+	} else {
+		for first != nil && first.next != a {
+			first = first.next
+		}
+		if first != nil {
+			first.next = a.next
+		}
+	}
+	if a.srv != nil && a.srv.User == a {
+		a.srv.User = nil
+	}
+	a.lane.Let()
+	a.b.metrics.live.Dec()
+}
+
+// refuse ends a call that never rang.
+func (a *anchor) refuse(status int, lines []byte) {
+	a.close(status, ring.Refused.String())
+	a.b.reply(a.srv, status, "", a.tag, lines)
+	a.srv.User = nil
+}
+
+// arrive begins with another number: that of a plan.
+func (a *anchor) arrive(plan *routing.Plan) {
+	a.stopRinging()
+	if aor, err := location.NewAOR(a.rings.Number, a.domain); err == nil {
+		a.ringKey = aor
+		a.b.ringing.Add(aor, a.lane, a)
+	}
+	if plan.Forwarded() && !a.told && !requires(a.request(), "100rel") {
+		a.told = true // rule ring.181; never reliable, so not to a caller that asks for that
+		a.b.reply(a.srv, 181, "", a.tag, nil)
+	}
+}
+
+func (a *anchor) stopRinging() {
+	if a.ringKey != (location.AOR{}) {
+		a.b.ringing.Remove(a.ringKey, a)
+		a.ringKey = location.AOR{}
+	}
+}
+
+// request is the caller's INVITE; nil after its final response.
+func (a *anchor) request() *wire.Message {
+	if a.srv == nil || a.srv.Request == nil {
+		return nil
+	}
+	return &a.srv.Request.Msg
+}
+
+// Registered takes a device that registered while the number rings. It is for
+// steps of the call's lane.
+func (a *anchor) Registered(target ring.Target) {
+	a.step(ring.Registered{Now: a.tick(), Target: target})
+}
+
+// CancelAll takes the CANCEL of the caller's INVITE.
+func (a *anchor) CancelAll(reason string) {
+	a.step(ring.Cancelled{Now: a.tick(), Reason: reason})
+}
+
+// tick begins a step: what happens in it happens now.
+func (a *anchor) tick() time.Time {
+	a.now = time.Now()
+	return a.now
+}
+
+// step takes an event of the plan and carries out what follows from it.
+func (a *anchor) step(ev ring.Event) {
+	if a.busy { // an effect failed at once: its event waits for the effects before it
+		a.pending = append(a.pending, ev)
+		return
+	}
+	var effects []ring.Effect
+	a.ring, effects = a.ring.Step(ev, nil)
+	a.carryOut(effects)
+}
+
+func (a *anchor) carryOut(effects []ring.Effect) {
+	for {
+		a.busy = true
+		for _, e := range effects {
+			a.do(e)
+		}
+		a.busy = false
+		if len(a.pending) == 0 {
+			a.settle()
+			return
+		}
+		ev := a.pending[0]
+		a.pending = append(a.pending[:0], a.pending[1:]...)
+		a.ring, effects = a.ring.Step(ev, nil)
+	}
+}
+
+// settle shows what the step changed, and lets go of the call when nothing is
+// open any more.
+func (a *anchor) settle() {
+	if a.busy {
+		return
+	}
+	a.show()
+	if !a.ring.Done() {
+		return
+	}
+	for _, br := range a.branches {
+		if !br.done() {
+			return
+		}
+	}
+	a.leave()
+}
+
+func (a *anchor) do(e ring.Effect) {
+	switch e := e.(type) {
+	case ring.Invite:
+		a.invite(e)
+	case ring.Cancel:
+		a.branches[e.Branch].cancel(e.Reason)
+	case ring.Move:
+		a.branches[e.Branch].move(e.Target)
+	case ring.Reply:
+		a.reply(e)
+	case ring.StartTimer:
+		a.timer(e.Timer, true).timer.Set(a.lane, e.After)
+	case ring.StopTimer:
+		if t := a.timer(e.Timer, false); t != nil {
+			t.timer.Stop()
+		}
+	case ring.Doubt:
+		a.b.loc.Doubt(a.ringKey, a.branches[e.Branch].target.Flow)
+	case ring.Visit:
+		a.visit(e.Outcome)
+	case ring.HangUp:
+		a.b.metrics.late.Inc()
+		a.respond(0, false)
+	case ring.End:
+		a.end(e.Outcome)
+	default:
+		panic("b2bua: unknown effect of a plan")
+	}
+}
+
+// timer finds the timer of a name, or makes it.
+func (a *anchor) timer(name ring.Timer, create bool) *ringTimer {
+	for _, t := range a.timers {
+		if t.name == name {
+			return t
+		}
+	}
+	if !create {
+		return nil
+	}
+	t := &ringTimer{anchor: a, name: name}
+	t.timer.Owner = t
+	a.timers = append(a.timers, t)
+	return t
+}
+
+// visit asks what follows an outcome, with the settings of this moment.
+func (a *anchor) visit(o ring.Outcome) {
+	v := a.rings.Outcomes.After(o.Kind)
+	if o.Kind == ring.Redirected && int(o.Branch) < len(a.branches) {
+		v = a.rings.Redirected(a.branches[o.Branch].redirect)
+	}
+	if v == nil {
+		a.step(ring.Decided{Now: a.now, Status: o.Status})
+		return
+	}
+	a.b.resolver.Resolve(a.lane, a.now, v, a.decided)
+}
+
+// decided goes on with the plan of the next number.
+func (a *anchor) decided(plan routing.Plan, trace routing.Trace, err error) {
+	now := a.tick()
+	if _, ended := a.ring.Ended(); ended {
+		return
+	}
+	a.tell(trace)
+	if err != nil {
+		a.b.log.Warn("decision failed", "call", a.live.ID, "err", err)
+		a.step(ring.Decided{Now: now, Status: 480})
+		return
+	}
+	switch d := plan.Decision.(type) {
+	case routing.Reject:
+		a.update(func(l *feed.Call) { l.Rule = string(d.Rule) })
+		a.step(ring.Decided{Now: now, Status: d.Status})
+	case routing.Ring:
+		a.rings, a.hops = d, plan.Hops
+		a.update(func(l *feed.Call) { l.Number = d.Number })
+		a.arrive(&plan)
+		p := plan.RingPlan(&a.rings)
+		p.OwnLegs = true // it stays anchored: nothing learnt later changes that
+		a.step(ring.Decided{Now: now, Plan: p})
+	default:
+		panic("b2bua: unknown decision")
+	}
+}
+
+// end closes the account of the ringing.
+func (a *anchor) end(o ring.Outcome) {
+	a.stopRinging()
+	if o.Kind == ring.Answered {
+		a.b.counter.Call("answered", a.live.Rule)
+		return
+	}
+	a.close(o.Status, o.Kind.String())
+}

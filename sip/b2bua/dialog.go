@@ -1,0 +1,248 @@
+package b2bua
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"bellhop/routing/call"
+	"bellhop/routing/location"
+	"bellhop/sip/auth"
+	"bellhop/sip/transport"
+	"bellhop/sip/wire"
+)
+
+// A dialog is our side of one leg (RFC 3261 §12). It is a value: the pairs of
+// one branch begin with the same.
+type dialog struct {
+	leg       call.Leg
+	callID    string
+	localTag  string
+	remoteTag string   // "" before they answered
+	local     string   // From of our requests, without tag
+	remote    string   // To of our requests, without tag
+	target    string   // where our requests go
+	contact   string   // value of our Contact
+	routes    []string // in the order they are sent
+	localSeq  uint32
+	remoteSeq uint32 // 0: there was no request of theirs
+	rseq      uint32 // of the last reliable 1xx that we sent
+
+	flow location.Flow
+	side auth.Side
+	sdp  body // the session description that it was sent last
+}
+
+// A body is that of a message, with the field that says what it is.
+type body struct {
+	kind  string // value of Content-Type
+	bytes []byte
+}
+
+// bodyOf copies the session description of a message; none: the zero body.
+func bodyOf(m *wire.Message) body {
+	if !hasSDP(m) {
+		return body{}
+	}
+	v, _ := m.Get(wire.ContentType)
+	return body{string(v.Bytes()), slices.Clone(m.Body())}
+}
+
+// hasSDP reports whether a message has a session description, alone or among
+// other parts.
+func hasSDP(m *wire.Message) bool {
+	v, ok := m.Get(wire.ContentType)
+	if !ok || len(m.Body()) == 0 {
+		return false
+	}
+	kind := v.Bytes()
+	for _, prefix := range [...]string{"application/sdp", "multipart/"} {
+		if len(kind) >= len(prefix) && strings.EqualFold(string(kind[:len(prefix)]), prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// nameOf returns a From or To without its tag and other parameters.
+func nameOf(m *wire.Message, f wire.Field) string {
+	v, _ := m.Get(f)
+	n, ok := wire.ParseNameAddr(v.Bytes())
+	if !ok {
+		return string(v.Bytes())
+	}
+	out := make([]byte, 0, len(n.Display)+len(n.URI)+3)
+	if len(n.Display) > 0 {
+		out = append(append(out, n.Display...), ' ')
+	}
+	return string(append(append(append(out, '<'), n.URI...), '>'))
+}
+
+// contactOf returns the first URI in the Contact of a message, "" for none.
+func contactOf(m *wire.Message) string {
+	for v := range m.All(wire.Contact) {
+		if n, ok := wire.ParseNameAddr(v.Bytes()); ok {
+			return string(n.URI)
+		}
+		return ""
+	}
+	return ""
+}
+
+// routesOf returns the route set that the Record-Route of a message makes (RFC
+// 3261 §12.1): of a response in reverse order.
+func routesOf(m *wire.Message) (routes []string) {
+	for v := range m.All(wire.RecordRoute) {
+		routes = append(routes, string(v.Bytes()))
+	}
+	if !m.IsRequest() {
+		slices.Reverse(routes)
+	}
+	return routes
+}
+
+// meet makes our side of the dialog with the caller, of its INVITE; false: it
+// has no Contact.
+func (a *anchor) meet() bool {
+	p := a.srv.Request
+	m := &p.Msg
+	a.a = dialog{
+		leg: call.A, callID: string(m.CallID()), localTag: a.tag, remoteTag: string(m.FromTag()),
+		local: nameOf(m, wire.To), remote: nameOf(m, wire.From), target: contactOf(m), routes: routesOf(m),
+		localSeq: firstSeq, remoteSeq: m.CSeq(), flow: p.Flow, side: a.b.ends.CallerSide(p.Flow, &a.from),
+	}
+	if a.from.Trunk.Trunk != "" {
+		a.a.side = auth.Side{Kind: auth.Trunk, Name: a.from.Trunk.Trunk}
+	}
+	a.a.contact = a.b.contact(&a.a, a.domain)
+	return a.a.target != ""
+}
+
+// firstSeq is the CSeq before our first request in a dialog.
+const firstSeq = 0
+
+// contact makes our Contact for a dialog: its user part is a token that names the
+// end that we speak to (trust.md §1).
+func (b *B2BUA) contact(d *dialog, domain string) string {
+	token, err := b.token(d, domain)
+	if err != nil { // a name too long
+		short := *d
+		short.side = b.ends.AddressSide(d.flow)
+		if token, err = b.token(&short, domain); err != nil {
+			b.log.Warn("no token for a call", "err", err)
+		}
+	}
+	out := append([]byte("<sip:"), token...)
+	if len(token) > 0 {
+		out = append(out, '@')
+	}
+	out = b.net.Advertise(d.flow.Local).AppendTo(out)
+	if d.flow.Transport != location.UDP {
+		out = append(append(out, ";transport="...), strings.ToLower(d.flow.Transport.String())...)
+	}
+	return string(append(out, '>'))
+}
+
+func (b *B2BUA) token(d *dialog, domain string) ([]byte, error) {
+	t := auth.Token{Caller: auth.Side{Kind: auth.Self}, Callee: d.side, Node: b.node}
+	tag := d.localTag
+	if d.leg == call.A {
+		t.Caller, t.Callee, tag = t.Callee, t.Caller, d.remoteTag
+	}
+	return b.tokens.Append(nil, t, domain, []byte(d.callID), []byte(tag))
+}
+
+// admits reports whether the request p within the dialog d is from its end: it
+// came to our Contact, and down a flow or from an address of that end (trust.md
+// §1). Otherwise status says how to refuse it.
+func (b *B2BUA) admits(d *dialog, domain string, p *transport.Packet) (status int) {
+	m := &p.Msg
+	u, ok := wire.ParseURI(m.RequestURI())
+	if !ok || !b.ends.Ours(u) {
+		return 481
+	}
+	tok, dir, ok := b.tokens.Verify(u.User, domain, m.CallID(), m.FromTag(), m.ToTag())
+	if !ok {
+		return 481
+	}
+	if p.Flow.Transport == d.flow.Transport && p.Flow.Remote.Addr() == d.flow.Remote.Addr() {
+		return 0
+	}
+	side := tok.Origin(dir)
+	if side.Kind == auth.Trunk {
+		if b.trunks != nil {
+			if o, ok := b.trunks.Match(p); ok && o.Trunk == side.Name && o.Domain == domain {
+				return 0
+			}
+		}
+		return 403
+	}
+	if is, _ := b.ends.From(p.Flow, side, domain); !is {
+		return 403
+	}
+	return 0
+}
+
+// way returns the flow of a request to the other end: the newest one of a
+// device; to a peer of a trunk the one it has, or where its routes lead.
+func (b *B2BUA) way(d *dialog, domain string) location.Flow {
+	switch d.side.Kind {
+	case auth.Line:
+		if f, ok := b.ends.Find(d.side, domain, []byte(d.target)); ok {
+			return f
+		}
+	case auth.Trunk:
+		return b.hop(d)
+	case auth.Address, auth.Self:
+	default:
+		panic("b2bua: unknown side")
+	}
+	return d.flow
+}
+
+// hop is the next hop of a request to a peer (RFC 3261 §12.2.1.1): over UDP an
+// address that its topmost Route or its Contact names; otherwise, and where they
+// have a host name, the peer that the call began with.
+func (b *B2BUA) hop(d *dialog) location.Flow {
+	f := d.flow
+	if f.Transport != location.UDP {
+		return f
+	}
+	uri := []byte(d.target)
+	if len(d.routes) > 0 {
+		n, ok := wire.ParseNameAddr([]byte(d.routes[0]))
+		if !ok {
+			return f
+		}
+		uri = n.URI
+	}
+	u, ok := wire.ParseURI(uri)
+	if !ok {
+		return f
+	}
+	if t, ok := u.Param("transport"); ok && !strings.EqualFold(string(t), "udp") {
+		return f
+	}
+	port := "5060"
+	if len(u.Port) > 0 {
+		port = string(u.Port)
+	}
+	at, err := netip.ParseAddrPort(string(u.Host) + ":" + port)
+	if err != nil || at.Addr().Is4() != f.Remote.Addr().Unmap().Is4() || at.Port() == 0 {
+		return f
+	}
+	f.Remote = at
+	return f
+}
+
+// learn takes what the first response that makes the dialog says of it, or a 2xx
+// after it (RFC 3261 §12.1.2, §13.2.2.4).
+func (d *dialog) learn(res *wire.Message) {
+	d.remoteTag = string(res.ToTag())
+	if uri := contactOf(res); uri != "" {
+		d.target = uri
+	}
+	if res.Has(wire.RecordRoute) || res.Status()/100 == 2 {
+		d.routes = routesOf(res)
+	}
+}
