@@ -165,6 +165,11 @@ func call(id, caller, called string) *feed.Call {
 	return &feed.Call{
 		ID: id, Domain: "bellhop.test", CallID: "x@y", Caller: caller, CallerDev: "desk-" + caller, Called: called, Number: called, Device: "desk-" + called,
 		State: feed.Talking, Started: at, AnsweredAt: at.Add(3 * time.Second), Rule: "ring.devices",
-		Story: []feed.Step{{At: at, Rule: "dial.number", Number: called}, {At: at, Rule: "forward.all", Number: called, To: "+4917112345", Setting: "numbers/" + called + "/forwarding/all"}, {At: at, Rule: "ring.devices", Number: called}},
+		Story: []feed.Step{
+			{At: at, Rule: "dial.number", Number: called, Level: feed.Public},
+			{At: at, Rule: "forward.all", Number: called, To: "+4917112345", Setting: "numbers/" + called + "/forwarding/all", Level: feed.ForOwner, Owner: map[string]string{"1001": "ana", "1002": "ben"}[called]},
+			{At: at, Rule: "ring.devices", Number: called, Level: feed.ForOwner, Owner: "somebody"},
+			{At: at, Rule: "origin.device", Number: called},
+		},
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing/directory"
+	"bellhop/routing/explain"
 )
 
 // A callView is a call as its viewer may see it. A caller does not learn which
@@ -80,23 +81,21 @@ type stepView struct {
 	Text string `json:"text"`
 }
 
-// storyView renders a story for its viewer: administrators see all of it, users
-// what concerns their own numbers, and of the rest only that it rang or not.
-func storyView(c *feed.Call, q *request, o *own) []stepView {
-	who, language := q.who, q.language()
-	admin := who.admin(c.Domain)
+// storyView renders a story for its viewer: administrators see all of it, others
+// what is public or about settings of their own.
+func storyView(c *feed.Call, q *request) []stepView {
+	admin, language := q.who.admin(c.Domain), q.language()
+	reader := explain.Reader{Viewer: explain.Viewer{Admin: admin, User: q.who.user}}
 	out := make([]stepView, 0, len(c.Story))
 	for _, st := range c.Story {
-		if !admin && !slices.Contains(o.numbers, st.Number) {
-			if !strings.HasPrefix(st.Rule, "dial.") && !strings.HasPrefix(st.Rule, "ring.") && !strings.HasPrefix(st.Rule, "origin.") {
-				continue
-			}
-			st.Setting, st.Value, st.To = "", "", ""
-			if st.Number != c.Called {
-				st.Number = ""
-			}
+		e := entry(st)
+		if !reader.Sees(e) {
+			continue
 		}
-		out = append(out, stepView{Step: st, Text: words(st, language)})
+		if !admin {
+			st.Level, st.Owner = feed.NoLevel, ""
+		}
+		out = append(out, stepView{Step: st, Text: explain.Words(e, language)})
 	}
 	return out
 }
@@ -192,7 +191,7 @@ func (s *Server) oneCall(q *request) (reply, error) {
 	if !ok {
 		return reply{}, notFound()
 	}
-	return reply{body: callDetail{v, storyView(c, q, o)}}, nil
+	return reply{body: callDetail{v, storyView(c, q)}}, nil
 }
 
 // A story is how a call came to be what it was.
@@ -202,11 +201,11 @@ type story struct {
 }
 
 func (s *Server) callStory(q *request) (reply, error) {
-	c, o, err := s.find(q)
+	c, _, err := s.find(q)
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: story{c.ID, storyView(c, q, o)}}, nil
+	return reply{body: story{c.ID, storyView(c, q)}}, nil
 }
 
 func (s *Server) records(q *request) (reply, error) {
@@ -234,7 +233,7 @@ func (s *Server) records(q *request) (reply, error) {
 	out := list[callDetail]{Items: make([]callDetail, 0, len(calls)), Next: next}
 	for _, c := range calls {
 		if v, ok := s.viewCall(c, q.who, o); ok {
-			out.Items = append(out.Items, callDetail{v, storyView(c, q, o)})
+			out.Items = append(out.Items, callDetail{v, storyView(c, q)})
 		}
 	}
 	return reply{body: out}, nil

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +73,9 @@ func TestStoriesAreToldToTheirReader(t *testing.T) {
 			if m["text"] == "" {
 				t.Errorf("%v has no words", m)
 			}
+			if _, ok := m["owner"]; ok && who != "ada" {
+				t.Errorf("%s learns whose setting it is: %v", who, m)
+			}
 			line, _ := m["rule"].(string)
 			if to, ok := m["to"].(string); ok {
 				line += " " + to
@@ -80,14 +84,15 @@ func TestStoriesAreToldToTheirReader(t *testing.T) {
 		}
 		return out
 	}
-	all := []string{"dial.number", "forward.all +4917112345", "ring.devices"}
+	own := []string{"dial.number", "forward.all +4917112345", "ring.devices"} // that it rang where one forwards to
+	all := append(slices.Clone(own), "origin.device")                         // nobody said who may read that
 	for _, c := range []struct {
 		who, path string
 		want      []string
 	}{
 		{"ada", test + "/calls/c1/story", all},
-		{"ben", "/v1/me/calls/c1/story", all},                                     // it is ben's forward
-		{"ana", "/v1/me/calls/c1/story", []string{"dial.number", "ring.devices"}}, // the caller does not learn of it
+		{"ben", "/v1/me/calls/c1/story", own},                     // it is ben's forward
+		{"ana", "/v1/me/calls/c1/story", []string{"dial.number"}}, // the caller does not learn of it
 	} {
 		if diff := cmp.Diff(c.want, rules(c.who, c.path)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.who, diff)

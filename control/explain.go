@@ -36,9 +36,21 @@ func explainEndpoint() endpoint {
 	}
 }
 
-// words says a step of a story in the language of the reader.
-func words(st feed.Step, language string) string {
-	return explain.Words(routing.Entry{Rule: routing.RuleName(st.Rule), Number: st.Number, To: st.To, Setting: st.Setting, Value: st.Value, At: st.At}, language)
+// entry is a step of a story as the trace had it.
+func entry(st feed.Step) routing.Entry {
+	e := routing.Entry{
+		Rule: routing.RuleName(st.Rule), Number: st.Number, To: st.To, Setting: st.Setting, Value: st.Value,
+		Level: routing.ForAdmin, Owner: st.Owner, At: st.At,
+	}
+	switch st.Level {
+	case feed.Public:
+		e.Level = routing.Public
+	case feed.ForOwner:
+		e.Level = routing.ForOwner
+	case feed.NoLevel, feed.ForAdmin:
+	default: // of a newer release
+	}
+	return e
 }
 
 // language is the first that the client names.

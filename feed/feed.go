@@ -49,6 +49,45 @@ type Step struct {
 	To      string    `json:"to,omitempty"`
 	Setting string    `json:"setting,omitempty"`
 	Value   string    `json:"value,omitempty"`
+	Level   Level     `json:"level,omitempty" enum:"public,owner,admin"` // who may read it
+	Owner   string    `json:"owner,omitempty"`                           // the user whose setting it is
+}
+
+// A Level says who may read a step (behaviour.md §5).
+type Level uint8
+
+// The levels. Who wrote a step without one knew none: it is for administrators.
+const (
+	NoLevel  Level = iota
+	Public         // everybody in the call
+	ForOwner       // the owner of the step, and administrators
+	ForAdmin
+)
+
+// levels are the names of the levels in API and records.
+func levels() []string { return []string{"", "public", "owner", "admin"} }
+
+// String returns the level as API and records spell it.
+func (l Level) String() string {
+	if int(l) < len(levels()) {
+		return levels()[l]
+	}
+	return "admin"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. A level that a newer release
+// may know is for administrators.
+func (l *Level) UnmarshalText(b []byte) error {
+	*l = ForAdmin
+	for i, name := range levels() {
+		if name == string(b) {
+			*l = Level(i)
+		}
+	}
+	return nil
 }
 
 // A Call is one call, live or ended: what the API shows, what the journal keeps

@@ -50,7 +50,21 @@ func story(trace routing.Trace) []feed.Step {
 	}
 	steps := make([]feed.Step, len(trace))
 	for i, e := range trace {
-		steps[i] = feed.Step{At: e.At, Rule: string(e.Rule), Number: e.Number, To: e.To, Setting: e.Setting, Value: e.Value}
+		steps[i] = feed.Step{At: e.At, Rule: string(e.Rule), Number: e.Number, To: e.To, Setting: e.Setting, Value: e.Value, Level: readers(e.Level), Owner: e.Owner}
 	}
 	return steps
+}
+
+// readers is a level as a call keeps it.
+func readers(l routing.Level) feed.Level {
+	switch l {
+	case routing.Public:
+		return feed.Public
+	case routing.ForOwner:
+		return feed.ForOwner
+	case routing.ForAdmin:
+		return feed.ForAdmin
+	default:
+		return feed.NoLevel
+	}
 }

@@ -38,6 +38,22 @@ func (v Viewer) sees(l routing.Level, owner string) bool {
 	return v.Admin || l == routing.Public || l == routing.ForOwner && owner != "" && owner == v.User
 }
 
+// A Reader is a [Viewer] who reads a trace in its order: whose setting sent a
+// call on may know, too, whether it rang there.
+type Reader struct {
+	Viewer
+	via string // owner of the setting that sent the call on last
+}
+
+// Sees reports whether the reader may read e, the next entry of the trace.
+func (r *Reader) Sees(e routing.Entry) bool {
+	mine := r.via != "" && r.via == r.User && (e.Rule == routing.RingDevices || e.Rule == routing.RingFinal)
+	if e.To != "" {
+		r.via = e.Owner
+	}
+	return mine || r.sees(e.Level, e.Owner)
+}
+
 // An Explanation is the answer of POST /v1/explain.
 type Explanation struct {
 	Outcome  string           `json:"outcome"`            // "ring" or "reject"
@@ -102,7 +118,7 @@ type Identity struct {
 // Explain decides a visit, rings in thought until nobody answered, and follows
 // every outcome. Load is that of [routing.Resolve].
 func Explain(q Question, load func(routing.Need, *routing.World) error) (Explanation, error) {
-	r := &run{q: q, load: load, now: q.At}
+	r := &run{q: q, load: load, now: q.At, reader: Reader{Viewer: q.Viewer}}
 	r.out.Timeline, r.out.Trace = []Step{}, []Entry{}
 	if err := r.begin(); err != nil {
 		return Explanation{}, fmt.Errorf("explain: %w", err)
@@ -113,12 +129,12 @@ func Explain(q Question, load func(routing.Need, *routing.World) error) (Explana
 
 // A run is one call in thought.
 type run struct {
-	q     Question
-	load  func(routing.Need, *routing.World) error
-	now   time.Time
-	out   Explanation
-	trace routing.Trace // of the whole call
-	via   string        // whose setting sent the call on last
+	q      Question
+	load   func(routing.Need, *routing.World) error
+	now    time.Time
+	out    Explanation
+	trace  routing.Trace // of the whole call
+	reader Reader
 
 	state   ring.State
 	plan    routing.Plan
@@ -163,12 +179,7 @@ func (r *run) resolve(v routing.Visit) (routing.Plan, *routing.World, error) {
 	plan, trace, err := routing.Resolve(w, v, r.load)
 	r.trace = append(r.trace, trace...)
 	for _, e := range trace {
-		// Whose setting sent the call on may know what became of it there.
-		mine := r.via != "" && r.via == r.q.Viewer.User && (e.Rule == routing.RingDevices || e.Rule == routing.RingFinal)
-		if e.To != "" {
-			r.via = e.Owner
-		}
-		if mine || r.q.Viewer.sees(e.Level, e.Owner) {
+		if r.reader.Sees(e) {
 			r.out.Trace = append(r.out.Trace, Entry{
 				Rule: e.Rule, Number: e.Number, To: e.To, Setting: e.Setting, Value: e.Value,
 				At: r.since(e.At), Text: Words(e, r.q.Language),

@@ -1,8 +1,8 @@
 package siptest
 
 import (
-	"cmp"
 	"bytes"
+	"cmp"
 	"fmt"
 	"net/netip"
 	"strconv"

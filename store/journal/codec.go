@@ -45,7 +45,17 @@ func appendCall(b []byte, c *feed.Call) []byte {
 		b = appendString(b, s.Setting)
 		b = appendString(b, s.Value)
 	}
-	return appendLegs(b, c)
+	return appendReaders(appendLegs(b, c), story)
+}
+
+// appendReaders writes what segmentFormat 3 has more than 2: who may read the
+// steps of the story.
+func appendReaders(b []byte, story []feed.Step) []byte {
+	for i := range story {
+		b = append(b, byte(story[i].Level))
+		b = appendString(b, story[i].Owner)
+	}
+	return b
 }
 
 func appendString(b []byte, s string) []byte {
@@ -112,6 +122,14 @@ func decodeCall(b []byte, format byte) (*feed.Call, error) {
 	}
 	if format > 1 {
 		r.legs(c)
+	}
+	if format > 2 {
+		for i := range c.Story {
+			if level := r.take(1); level != "" {
+				c.Story[i].Level = feed.Level(level[0])
+			}
+			c.Story[i].Owner = r.string()
+		}
 	}
 	if r.bad || r.s != "" {
 		return nil, errShort

@@ -56,7 +56,7 @@ func fill(t testing.TB, v reflect.Value) {
 		case *netip.AddrPort:
 			*p = netip.MustParseAddrPort("[2001:db8::1]:5060")
 		case *[]feed.Step:
-			*p = []feed.Step{{At: at, Rule: "forward.all", Number: "1001", To: "1002", Setting: "s", Value: "v"}, {At: at}}
+			*p = []feed.Step{{At: at, Rule: "forward.all", Number: "1001", To: "1002", Setting: "s", Value: "v", Level: feed.ForOwner, Owner: "ana"}, {At: at}}
 		case *[]feed.Leg:
 			*p = make([]feed.Leg, 3)
 			for j := range 2 {
@@ -72,17 +72,22 @@ func fill(t testing.TB, v reflect.Value) {
 	}
 }
 
-// A journal of format 1 is read: its calls have no legs.
-func TestFormat1(t *testing.T) {
+// Journals of older formats are read: calls of 1 have no legs, and stories up to
+// 2 do not say who may read them.
+func TestOlderFormats(t *testing.T) {
 	t.Parallel()
 	want := full(t, "0123456789abc")
-	want.Anchored, want.Legs = "", nil
-	got, err := journal.DecodeCall1(journal.EncodeCall1(want))
-	if err != nil {
-		t.Fatal(err)
+	for i := range want.Story {
+		want.Story[i].Level, want.Story[i].Owner = feed.NoLevel, ""
 	}
-	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
-		t.Errorf("call of format 1 (-want +got):\n%s", diff)
+	got, err := journal.DecodeCall2(journal.EncodeCall2(want))
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || err != nil {
+		t.Errorf("call of format 2: %v (-want +got):\n%s", err, diff)
+	}
+	want.Anchored, want.Legs = "", nil
+	got, err = journal.DecodeCall1(journal.EncodeCall1(want))
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || err != nil {
+		t.Errorf("call of format 1: %v (-want +got):\n%s", err, diff)
 	}
 }
 

@@ -29,7 +29,14 @@ func Break(j *Journal) error {
 func Mend(j *Journal) { j.mend(context.Background()) }
 
 // EncodeCall1 is EncodeCall in the form of format 1, for a call without legs.
-func EncodeCall1(c *feed.Call) []byte { b := appendCall(nil, c); return b[:len(b)-2] }
+func EncodeCall1(c *feed.Call) []byte { b := EncodeCall2(c); return b[:len(b)-2] }
+
+// EncodeCall2 is EncodeCall in the form of format 2, for a story that does not
+// say who may read it.
+func EncodeCall2(c *feed.Call) []byte { b := appendCall(nil, c); return b[:len(b)-2*len(c.Story)] }
+
+// DecodeCall2 is DecodeCall in the form of format 2.
+func DecodeCall2(b []byte) (*feed.Call, error) { return decodeCall(b, 2) }
 
 // DecodeCall1 is DecodeCall in the form of format 1.
 func DecodeCall1(b []byte) (*feed.Call, error) { return decodeCall(b, 1) }

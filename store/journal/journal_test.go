@@ -214,7 +214,7 @@ func TestTornTail(t *testing.T) {
 func TestNewerFormatIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "0000000000000000.calls"), []byte("BHJOURN\x03"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "0000000000000000.calls"), []byte("BHJOURN\xff"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := journal.New(journal.Options{Dir: dir}); !errors.Is(err, journal.ErrNewer) {

@@ -18,10 +18,11 @@ import (
 
 // The form of a segment file: a header of magic and format number, then
 // entries of length (4 bytes, of kind and call), CRC-32C (4 bytes, of the
-// same), kind (1 byte), call. Numbers are little endian. Format 1 had no legs.
+// same), kind (1 byte), call. Numbers are little endian. Format 1 had no legs, 2
+// did not say who may read a story.
 const (
 	segmentMagic  = "BHJOURN"
-	segmentFormat = 2
+	segmentFormat = 3
 	headerSize    = len(segmentMagic) + 1
 	frameSize     = 8
 	segmentSuffix = ".calls"

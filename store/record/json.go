@@ -70,6 +70,8 @@ func AppendJSON(b []byte, c *feed.Call) []byte {
 			b = appendOptional(b, "to", s.To)
 			b = appendOptional(b, "setting", s.Setting)
 			b = appendOptional(b, "value", s.Value)
+			b = appendOptional(b, "level", s.Level.String())
+			b = appendOptional(b, "owner", s.Owner)
 			b = append(b, '}', ',')
 		}
 		b[len(b)-1] = ']'
@@ -168,15 +170,16 @@ func appendString(b []byte, s string) []byte {
 // WithoutStory returns a record that [AppendJSON] wrote without its story, and
 // whether it had one.
 func WithoutStory(b []byte) (without []byte, had bool, err error) {
-	var s struct {
-		Call  json.RawMessage `json:"call"`
-		Story json.RawMessage `json:"story"`
-	}
+	var s map[string]json.RawMessage
 	if err := json.Unmarshal(b, &s); err != nil {
 		return nil, false, fmt.Errorf("record: %w", err)
 	}
-	if s.Story == nil {
+	if _, had = s["story"]; !had {
 		return b, false, nil
 	}
-	return append(append([]byte(`{"call":`), s.Call...), '}'), true, nil
+	delete(s, "story")
+	if without, err = json.Marshal(s); err != nil {
+		return nil, true, fmt.Errorf("record: %w", err)
+	}
+	return without, true, nil
 }

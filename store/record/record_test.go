@@ -3,6 +3,7 @@ package record_test
 import (
 	"encoding/json"
 	"math"
+	"net/netip"
 	"reflect"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ func full(t *testing.T) *feed.Call {
 	c := new(feed.Call)
 	at := time.Date(2026, 11, 3, 10, 0, 0, 123456000, time.UTC)
 	fill(t, reflect.ValueOf(c).Elem(), at)
-	c.Story = []feed.Step{{At: at, Rule: "forward.all", Number: "1001", To: "1002", Setting: "s", Value: "v"}, {At: at, Rule: "r"}}
+	c.Story = []feed.Step{{At: at, Rule: "forward.all", Number: "1001", To: "1002", Setting: "s", Value: "v", Level: feed.ForOwner, Owner: "ana"}, {At: at, Rule: "r", Level: feed.ForAdmin}}
 	c.Legs = make([]feed.Leg, 2)
 	fill(t, reflect.ValueOf(&c.Legs[0]).Elem(), at)
 	return c
@@ -72,6 +73,31 @@ func TestJSON(t *testing.T) {
 				t.Errorf("Decode(AppendJSON(c)) (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestWithoutStory takes the story away and nothing else.
+func TestWithoutStory(t *testing.T) {
+	t.Parallel()
+	c := full(t)
+	b, had, err := record.WithoutStory(record.AppendJSON(nil, c))
+	if err != nil || !had {
+		t.Fatalf("WithoutStory = %v, %v", had, err)
+	}
+	want, err := record.Decode(record.AppendJSON(nil, c))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Story = nil
+	got, err := record.Decode(b)
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" || err != nil {
+		t.Errorf("WithoutStory = %v (-want +got):\n%s", err, diff)
+	}
+	if same, had, err := record.WithoutStory(b); err != nil || had || string(same) != string(b) {
+		t.Errorf("WithoutStory again = %s, %v, %v", same, had, err)
+	}
+	if _, _, err := record.WithoutStory([]byte("[1]")); err == nil {
+		t.Error("no record, no error")
 	}
 }
 
