@@ -267,6 +267,31 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
+// TestDocumentedSettings makes the changes that docs/api.md shows, in their
+// order.
+func TestDocumentedSettings(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	text, err := os.ReadFile(filepath.Join("..", "docs", "api.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := map[string]string{"ADMIN": "root", "TOKEN": "ana"}
+	made := 0
+	for _, c := range regexp.MustCompile(`(?m)^curl .*Bearer \$(\w+)".*-X (PUT|PATCH|DELETE) "\$API(/v1/(?:me|domains)/[^"]*)"(?: -d '(.*)')?$`).FindAllStringSubmatch(string(text), -1) {
+		if who[c[1]] == "" || strings.HasSuffix(c[3], "/password") || strings.HasSuffix(c[3], "/users/ana") { // sessions end
+			continue
+		}
+		made++
+		if got := a.do(who[c[1]], c[2], c[3], c[4]); got.status/100 != 2 {
+			t.Errorf("%s %s %s = %d %s", c[2], c[3], c[4], got.status, got.body)
+		}
+	}
+	if made < 15 {
+		t.Errorf("docs/api.md shows %d changes", made)
+	}
+}
+
 func keysOf(m map[string]any) []string {
 	var out []string
 	for k := range m {
