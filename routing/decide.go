@@ -9,15 +9,13 @@ import (
 
 // Decide decides one visit in w. It returns the plan and how it came about, or
 // what it lacks.
-func Decide(w *World, v Visit) (Plan, Trace, Need) { return decide(w, &v, nil) }
+func Decide(w *World, v Visit) (Plan, Trace, Need) { return decide(w, &v, make(Trace, 0, 12)) }
 
+// decide writes the trace to buf, as long as that is enough.
 func decide(w *World, v *Visit, buf Trace) (Plan, Trace, Need) {
-	if buf == nil {
-		buf = make(Trace, 0, 4)
-	}
 	d := decider{w: w, v: v, trace: buf, hops: slices.Clip(v.Hops), anchored: v.Anchored}
 	dec := d.decide()
-	if d.need != (Need{}) {
+	if d.lacks() {
 		return Plan{}, d.trace, d.need
 	}
 	return Plan{Decision: dec, Anchored: d.anchored, Hops: d.hops}, d.trace, Need{}

@@ -88,6 +88,9 @@ func (d *decider) hop(l *directory.Line, f forward) Decision {
 		return d.tooMany(l)
 	}
 	to := f.to.Target.Text
+	if len(d.hops) == cap(d.hops) {
+		d.hops = slices.Grow(d.hops, 3) // chains are short
+	}
 	d.hops = append(d.hops, Hop{Number: l.Number, To: to, Rule: f.rule, Setting: f.to.Setting, Owner: l.User})
 	d.about(l, f.rule, to, f.to.Setting, to)
 	d.broke, d.callme = false, nil

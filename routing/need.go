@@ -3,6 +3,7 @@ package routing
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A NeedKind is a kind of thing that a decision may lack.
@@ -73,13 +74,12 @@ var ErrUnresolved = errors.New("routing: unresolved")
 // far brings all that one number needs at once. An error of load ends it, and so
 // does a decision that never has enough ([ErrUnresolved]).
 func Resolve(w *World, v Visit, load func(Need, *World) error) (Plan, Trace, error) {
-	var buf Trace
 	for range maxLoads {
-		plan, trace, need := decide(w, &v, buf)
+		plan, trace, need := decide(w, &v, w.trace[:0])
+		w.trace = trace
 		if need == (Need{}) {
-			return plan, trace, nil
+			return plan, slices.Clone(trace), nil
 		}
-		buf = trace[:0]
 		if err := load(need, w); err != nil {
 			return Plan{}, nil, fmt.Errorf("routing: load %s: %w", need, err)
 		}

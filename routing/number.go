@@ -138,7 +138,8 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 	} else {
 		d.say(Entry{Rule: RingDevices, Number: l.Number, Value: registered(b), Level: max(d.level(), levelOf(b)), Owner: l.User})
 	}
-	reach := reach{targets: targets, rung: append(slices.Clip(d.v.Rung), l.Number)}
+	reach := reach{targets: targets, rung: append(make([]string, 0, len(d.v.Rung)+1+len(l.Remotes)), d.v.Rung...)}
+	reach.rung = append(reach.rung, l.Number)
 	if len(l.Remotes) > 0 && !d.plain(p) && (!how.quiet || l.DND.Remotes) {
 		if d.remotes(l, &reach); d.lacks() {
 			return forward{}, nil

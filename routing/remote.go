@@ -20,7 +20,7 @@ type reach struct {
 // ringing set (rules snr.*). Without devices they ring without delay.
 func (d *decider) remotes(l *directory.Line, to *reach) {
 	desk := len(to.targets) > 0
-	to.targets = slices.Clip(to.targets)
+	to.targets = append(make([]ring.Target, 0, len(to.targets)+len(l.Remotes)), to.targets...)
 	for i := range l.Remotes {
 		r := &l.Remotes[i]
 		if !d.wanted(l, r) {
@@ -73,20 +73,22 @@ func (d *decider) remote(l *directory.Line, r *directory.Remote, to *reach) {
 	if !ok {
 		return
 	}
+	by := l
 	if at.line != nil && at.device == "" && !r.NoForward {
-		if at, ok = d.follow(at); !ok {
+		if at, by, ok = d.follow(at, by); !ok {
 			return
 		}
 	}
 	if at.line == nil {
-		d.remoteTrunk(l, r, at, to)
+		d.remoteTrunk(l, r, at, by, to)
 		return
 	}
 	d.remoteDevices(at, to)
 }
 
-func (d *decider) remoteTrunk(l *directory.Line, r *directory.Remote, at place, to *reach) {
-	rule, _ := d.over(l, at.kind)
+// remoteTrunk adds a place outside, where a setting of by sends the call.
+func (d *decider) remoteTrunk(l *directory.Line, r *directory.Remote, at place, by *directory.Line, to *reach) {
+	rule, _ := d.over(by, at.kind)
 	if d.lacks() {
 		return
 	}
@@ -94,7 +96,7 @@ func (d *decider) remoteTrunk(l *directory.Line, r *directory.Remote, at place, 
 		d.about(l, rule, "", r.Setting, r.Target.Text)
 		return
 	}
-	t, ok := d.exit(at.external, l)
+	t, ok := d.exit(at.external, by)
 	switch {
 	case d.lacks():
 	case !ok:
@@ -135,35 +137,36 @@ func (d *decider) remoteDevices(at place, to *reach) {
 	}
 	to.targets = append(to.targets, b.targets...)
 	if at.device == "" {
-		to.rung = append(slices.Clip(to.rung), l.Number)
+		to.rung = append(to.rung, l.Number)
 	}
 }
 
 // follow goes where a number of ours sends its calls at once, as a remote
 // destination that obeys its own settings does. What follows its outcomes cannot
-// be part of a set that rings together. It reports false where the call would
-// end.
-func (d *decider) follow(at place) (place, bool) {
+// be part of a set that rings together. by is whose setting led to the place. It
+// reports false where the call would end.
+func (d *decider) follow(at place, by *directory.Line) (place, *directory.Line, bool) {
 	hops, broke := d.hops, d.broke
 	defer func() { d.hops, d.broke = hops, broke }()
 	for len(d.hops) < maxHops {
 		f, dec := d.redirects(at.line, d.disturbs(at.line))
 		switch {
 		case d.lacks(), dec != nil:
-			return place{}, false
+			return place{}, nil, false
 		case f.to == nil:
-			return at, true
+			return at, by, true
 		}
+		by = at.line
 		d.hops = append(slices.Clip(d.hops), Hop{Number: at.line.Number, Rule: f.rule})
 		d.about(at.line, f.rule, f.to.Target.Text, f.to.Setting, f.to.Target.Text)
 		if at = d.find(&f.to.Target); d.lacks() {
-			return place{}, false
+			return place{}, nil, false
 		}
 		if at.line == nil || at.device != "" {
-			return at, true
+			return at, by, true
 		}
 	}
-	return place{}, false
+	return place{}, nil, false
 }
 
 // cutShort warns of remote destinations that the ring time, which the user set,

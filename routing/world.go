@@ -20,6 +20,8 @@ type World struct {
 	bindings []bindingsEntry
 	calls    []callsEntry
 	usage    []usageEntry
+
+	trace Trace // room for [Resolve]
 }
 
 type (
@@ -73,7 +75,8 @@ func (w *World) Reset(now time.Time) {
 	clear(w.bindings)
 	clear(w.calls)
 	clear(w.usage)
-	*w = World{now, w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0], w.usage[:0]}
+	clear(w.trace)
+	*w = World{now, w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0], w.usage[:0], w.trace[:0]}
 }
 
 // PutDomain says which domain answers for a host (see [directory.Host]); nil
