@@ -327,7 +327,10 @@ func (s *store) Registrations(_ context.Context, domain, number string) ([]feed.
 func (s *store) Load(_ context.Context, need routing.Need, w *routing.World) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if done, err := routing.Fill(view{s}, need, w); done || err != nil {
+	if a, ok, err := routing.Compile(view{s}, need); ok {
+		if err == nil {
+			w.Put(need, a)
+		}
 		return errors.Join(err, s.fail)
 	}
 	switch need.Kind {

@@ -77,8 +77,11 @@ type town struct {
 
 func (x *town) load(n routing.Need, w *routing.World) error {
 	x.loads++
-	if done, err := routing.Fill(x.view, n, w); done {
+	if a, ok, err := routing.Compile(x.view, n); err != nil {
 		return err
+	} else if ok {
+		w.Put(n, a)
+		return nil
 	}
 	switch n.Kind {
 	case routing.NeedBindings:

@@ -206,43 +206,54 @@ func (w *World) has(n Need) (ok bool) {
 	return ok
 }
 
-// Fill puts what a need asks of the directory into w, read from a view: domains,
-// numbers, users and devices. It reports false for bindings, calls and usage,
-// which no directory holds. Stores call it, so that compiling is written once.
-func Fill(view directory.View, need Need, w *World) (bool, error) {
+// An Answer is what the directory says to a need: one field for each kind, zero
+// for what there is not. It never changes.
+type Answer struct {
+	Tenant *directory.Tenant // to NeedDomain
+	Line   *directory.Line   // to NeedNumber
+	Number string            // to NeedUser and NeedDevice
+}
+
+// Compile answers a need from a view of the directory: of domains, numbers, users
+// and devices. It reports false for bindings, calls and usage, which no directory
+// holds.
+func Compile(view directory.View, need Need) (a Answer, ok bool, err error) {
 	switch need.Kind {
 	case NeedDomain:
-		t, _, err := directory.LoadTenant(view, need.Key)
-		if err != nil {
-			return true, err
-		}
-		w.PutDomain(need.Key, t)
+		a.Tenant, _, err = directory.LoadTenant(view, need.Key)
 	case NeedNumber:
-		t, ok, err := directory.LoadDomain(view, need.Domain)
-		var line *directory.Line
-		if err == nil && ok {
-			line, _, err = directory.LoadLine(view, t, need.Key)
+		t, found, terr := directory.LoadDomain(view, need.Domain)
+		if terr != nil || !found {
+			return a, true, terr
 		}
-		if err != nil {
-			return true, err
-		}
-		w.PutNumber(need.Domain, need.Key, line)
+		a.Line, _, err = directory.LoadLine(view, t, need.Key)
 	case NeedUser:
-		n, _, err := directory.LoadUser(view, need.Domain, need.Key)
-		if err != nil {
-			return true, err
-		}
-		w.PutUser(need.Domain, need.Key, n)
+		a.Number, _, err = directory.LoadUser(view, need.Domain, need.Key)
 	case NeedDevice:
-		n, _, err := directory.LoadDevice(view, need.Domain, need.Key)
-		if err != nil {
-			return true, err
-		}
-		w.PutDevice(need.Domain, need.Key, n)
+		a.Number, _, err = directory.LoadDevice(view, need.Domain, need.Key)
 	case NeedNothing, NeedBindings, NeedCalls, NeedUsage:
-		return false, nil
+		return a, false, nil
 	default:
 		panic("routing: unknown need " + need.Kind.String())
 	}
-	return true, nil
+	return a, true, err
+}
+
+// Put puts the answer to a need into w. It panics for a need that no directory
+// answers.
+func (w *World) Put(need Need, a Answer) {
+	switch need.Kind {
+	case NeedDomain:
+		w.PutDomain(need.Key, a.Tenant)
+	case NeedNumber:
+		w.PutNumber(need.Domain, need.Key, a.Line)
+	case NeedUser:
+		w.PutUser(need.Domain, need.Key, a.Number)
+	case NeedDevice:
+		w.PutDevice(need.Domain, need.Key, a.Number)
+	case NeedNothing, NeedBindings, NeedCalls, NeedUsage:
+		panic("routing: no answer to " + need.Kind.String())
+	default:
+		panic("routing: unknown need " + need.Kind.String())
+	}
 }

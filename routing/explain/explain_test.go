@@ -30,8 +30,11 @@ func load(t *testing.T) func(routing.Need, *routing.World) error {
 	}
 	view := directory.Assume(nil, ws)
 	return func(n routing.Need, w *routing.World) error {
-		if done, err := routing.Fill(view, n, w); done {
+		if a, ok, err := routing.Compile(view, n); err != nil {
 			return err
+		} else if ok {
+			w.Put(n, a)
+			return nil
 		}
 		switch n.Kind {
 		case routing.NeedBindings:

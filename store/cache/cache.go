@@ -100,14 +100,13 @@ type key struct {
 
 // entry is one compiled value. It never changes.
 type entry struct {
-	line       *directory.Line
-	number     string
+	routing.Answer
 	credential *directory.Credential
 }
 
 // nothing reports whether e says that something does not exist.
 func (e *entry) nothing() bool {
-	return e.line == nil && e.number == "" && e.credential == nil
+	return e.Answer == routing.Answer{} && e.credential == nil
 }
 
 type shard struct {
@@ -222,7 +221,7 @@ func (c *Cache) Cached(need routing.Need, w *routing.World) bool {
 			return false
 		}
 		c.metrics.hit(kind(need.Kind))
-		fill(w, need, e)
+		put(w, need, e)
 		return true
 	default:
 		panic("cache: unknown need " + need.Kind.String())
@@ -256,22 +255,13 @@ func (c *Cache) memory(need routing.Need, w *routing.World) {
 	}
 }
 
-// fill puts e, or nothing for nil, into w.
-func fill(w *routing.World, need routing.Need, e *entry) {
+// put puts e, or nothing for nil, into w.
+func put(w *routing.World, need routing.Need, e *entry) {
 	if e == nil {
-		e = &entry{}
+		w.Put(need, routing.Answer{})
+		return
 	}
-	switch need.Kind {
-	case routing.NeedNumber:
-		w.PutNumber(need.Domain, need.Key, e.line)
-	case routing.NeedUser:
-		w.PutUser(need.Domain, need.Key, e.number)
-	case routing.NeedDevice:
-		w.PutDevice(need.Domain, need.Key, e.number)
-	case routing.NeedNothing, routing.NeedDomain, routing.NeedBindings, routing.NeedCalls, routing.NeedUsage:
-	default:
-		panic("cache: unknown need " + need.Kind.String())
-	}
+	w.Put(need, e.Answer)
 }
 
 // Load puts what need asks for into w, from the store when it is not known
@@ -285,7 +275,7 @@ func (c *Cache) Load(ctx context.Context, need routing.Need, w *routing.World) e
 	if err != nil {
 		return fmt.Errorf("cache: load %s: %w", need, err)
 	}
-	fill(w, need, e)
+	put(w, need, e)
 	return nil
 }
 
@@ -308,24 +298,15 @@ func (c *Cache) read(ctx context.Context, k key) (*entry, error) {
 // compile makes an entry; one with nothing in it says that there is none.
 func compile(v directory.View, k key) (*entry, error) {
 	e := &entry{}
-	var err error
-	switch k.kind {
-	case kind(routing.NeedNumber):
-		t, ok, terr := directory.LoadDomain(v, k.domain)
-		if terr != nil || !ok {
-			return e, terr
-		}
-		e.line, _, err = directory.LoadLine(v, t, k.name)
-	case kind(routing.NeedUser):
-		e.number, _, err = directory.LoadUser(v, k.domain, k.name)
-	case kind(routing.NeedDevice):
-		e.number, _, err = directory.LoadDevice(v, k.domain, k.name)
-	case kindCredential:
-		cr, ok, cerr := directory.LoadCredential(v, k.domain, k.name)
-		if err = cerr; ok {
+	if k.kind == kindCredential {
+		cr, ok, err := directory.LoadCredential(v, k.domain, k.name)
+		if ok {
 			e.credential = &cr
 		}
+		return e, err
 	}
+	var err error
+	e.Answer, _, err = routing.Compile(v, routing.Need{Kind: routing.NeedKind(k.kind), Domain: k.domain, Key: k.name})
 	return e, err
 }
 

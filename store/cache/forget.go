@@ -199,11 +199,11 @@ func (t *touched) match(k key, e *entry) bool {
 	}
 	switch k.kind {
 	case kind(routing.NeedNumber):
-		l := e.line
+		l := e.Line
 		return in(t.numbers, l.Number) || in(t.users, l.User) ||
 			slices.ContainsFunc(l.Devices, func(d string) bool { return in(t.devices, d) })
 	case kind(routing.NeedUser):
-		return in(t.users, k.name) || in(t.numbers, e.number)
+		return in(t.users, k.name) || in(t.numbers, e.Number)
 	case kind(routing.NeedDevice):
 		return in(t.devices, k.name)
 	case kindCredential:
