@@ -63,3 +63,9 @@ func (r Resolver) Lookup(ctx context.Context, name string) ([]netip.Addr, error)
 	}
 	return out, err
 }
+
+// Resolve gives a manager name servers that f stands for.
+func (m *Manager) Resolve(f Exchange) { m.resolver.names = newNames(f, []string{"server"}) }
+
+// Token is what the Contact of a trunk is called.
+func (m *Manager) Token(domain, name string) string { return m.tokens(key{domain, name})[0] }

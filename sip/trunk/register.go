@@ -24,6 +24,8 @@ const (
 	// minExpires and maxExpires bound what a registrar may grant or demand.
 	minExpires = 10 * time.Second
 	maxExpires = 24 * time.Hour
+	// longExpires is what leaves time to try again in its last quarter.
+	longExpires = 10 * time.Minute
 	// stuckAfter is when a REGISTER counts as lost together with its lane.
 	stuckAfter = time.Minute
 )
@@ -271,9 +273,13 @@ func (g *registering) granted(res *wire.Message) {
 }
 
 // refresh is when to register again: late enough to be no burden, early enough
-// to try again.
+// to try some times more.
 func refresh(expires time.Duration) time.Duration {
-	return expires*3/4 + rand.N(expires/10+1)
+	part := expires * 3 / 4
+	if expires < longExpires {
+		part = expires / 2
+	}
+	return part + rand.N(expires/10+1)
 }
 
 // over ends a registration that failed, and says when to try again: at another

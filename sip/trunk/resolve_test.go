@@ -135,7 +135,7 @@ func serve(t *testing.T, handler dns.HandlerFunc) string {
 	return pc.LocalAddr().String()
 }
 
-const carrier = `
+const carrierZone = `
 	carrier.example.            60 IN NAPTR 20 10 "s" "SIP+D2U"  "" _sip._udp.carrier.example.
 	carrier.example.            60 IN NAPTR 10 20 "s" "SIP+D2T"  "" _sip._tcp.carrier.example.
 	carrier.example.            60 IN NAPTR 10 10 "s" "SIPS+D2T" "" _sips._tcp.carrier.example.
@@ -198,7 +198,7 @@ func TestResolve(t *testing.T) {
 			if tt.transports == nil {
 				tt.transports = udpOnly
 			}
-			z := newZone(t, carrier)
+			z := newZone(t, carrierZone)
 			r := trunk.NewResolver(z.exchange, []string{"server"}, tt.transports, true, tt.v6)
 			got, err := r.Resolve(t.Context(), tt.peer)
 			if tt.err != "" {
@@ -217,7 +217,7 @@ func TestResolve(t *testing.T) {
 // TestServers asks real name servers, that misbehave.
 func TestServers(t *testing.T) {
 	t.Parallel()
-	z := newZone(t, carrier)
+	z := newZone(t, carrierZone)
 	plain := func(w dns.ResponseWriter, q *dns.Msg) { _ = w.WriteMsg(z.reply(q)) }
 	tests := []struct {
 		name    string

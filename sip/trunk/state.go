@@ -72,6 +72,7 @@ func (g *target) usable(now time.Time) bool {
 func (m *Manager) defineLocked(t *trunk, def *directory.Peering, now time.Time) {
 	old := t.def
 	t.def = def
+	m.defineRegistrationLocked(t, old, now) // who deregisters needs the old peers
 	t.routes = slices.Clone(def.Trunk.Routes)
 	slices.SortStableFunc(t.routes, func(a, b directory.Route) int {
 		return cmp.Or(cmp.Compare(len(b.Prefix), len(a.Prefix)), cmp.Compare(a.Priority, b.Priority))
@@ -100,7 +101,6 @@ func (m *Manager) defineLocked(t *trunk, def *directory.Peering, now time.Time) 
 			p.probe = now.Add(spread(firstProbe))
 		}
 	}
-	m.defineRegistrationLocked(t, old, now)
 	m.seeLocked(t, now)
 }
 
