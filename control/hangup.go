@@ -1,12 +1,9 @@
 package control
 
 import (
-	"context"
-	"errors"
 	"net/http"
 
 	"bellhop/feed"
-	"bellhop/routing/directory"
 )
 
 // actionHangup is the name of the action that ends a call.
@@ -39,16 +36,13 @@ func (s *Server) hangUp(q *request) (reply, error) {
 		return reply{}, callState(c.State, "call.ended", "the call is over")
 	case o != nil && !o.talks(c):
 		return reply{}, forbidden("the call went to somebody else")
-	case s.opts.Hanger == nil:
+	case s.opts.Hanger == nil || s.opts.Calls == nil:
 		return reply{}, absent("call control")
 	}
-	err = s.opts.Hanger.HangUp(context.WithoutCancel(q.ctx()), c.ID) // what began is not left half done
-	switch {
-	case errors.Is(err, directory.ErrNotFound):
-		return reply{}, callState(feed.Ended, "call.ended", "the call is over")
-	case errors.Is(err, feed.ErrNotOurs):
-		return reply{}, callState(c.State, "call.not-anchored", "the call is between its ends: only they end it")
-	case err != nil:
+	if err = s.opts.Hanger.HangUp(q.ctx(), c.ID); err != nil {
+		if _, up := s.opts.Calls.ByID(c.ID); !up { // it ended by itself meanwhile
+			err = callState(feed.Ended, "call.ended", "the call is over")
+		}
 		return reply{}, err
 	}
 	return reply{status: http.StatusAccepted, body: actionDone{ID: c.ID, Action: actionHangup, State: c.State.String()}}, nil

@@ -66,8 +66,8 @@ type Calls interface {
 // Hanger ends calls; sip/b2bua implements it.
 type Hanger interface {
 	// HangUp ends the call with an id ([feed.Call.ID]): what rings is cancelled,
-	// who talks gets BYE. It returns when that has begun. Errors are
-	// [directory.ErrNotFound] of a call that is over, and [feed.ErrNotOurs].
+	// who talks gets BYE. It returns when that was sent. An error of a call that
+	// is not live is that it ended before.
 	HangUp(ctx context.Context, id string) error
 }
 

@@ -1,7 +1,6 @@
 package feed
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 )
@@ -55,7 +54,3 @@ type Dialog struct {
 	SDP       string
 	Refreshed time.Time // when it was last
 }
-
-// ErrNotOurs reports a call whose dialogs are those of its ends: a node in
-// between cannot act in them.
-var ErrNotOurs = errors.New("feed: the dialogs of the call are not ours")

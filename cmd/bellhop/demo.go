@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"bellhop/cmd/internal/app"
@@ -26,7 +27,7 @@ type demoCmd struct {
 	Metrics  netip.AddrPort   `placeholder:"ADDR" help:"Health and metrics on a listener of their own."`
 	Redis    string           `placeholder:"URL" help:"Shared copies in Redis (not built yet)."`
 	Password string           `placeholder:"PW" help:"Password of every device and of every user's sign-in, instead of generated ones."`
-	Trunk    string           `placeholder:"HOST:PORT" help:"Trunk for numbers that begin with + (not built yet)."`
+	Trunk    string           `placeholder:"HOST:PORT" help:"Trunk for numbers that begin with +, trusted by exactly that address and port."`
 	Digest   []string         `placeholder:"ALG" enum:"SHA-256,MD5,sha-256,md5" help:"Algorithms that phones are offered, the preferred one first (SHA-256,MD5); MD5 alone for tools that know no other."`
 	Users    int              `placeholder:"N" help:"So many people more, with the numbers from 10001 and a desk phone each, who cannot sign in: for load tests."`
 	Expose   bool             `help:"Listen beyond loopback: generates secrets, ignores --password and --trunk."`
@@ -71,6 +72,10 @@ func (c demoCmd) Run(ctx context.Context, std stdio) error {
 	if err := c.addresses(); err != nil {
 		return err
 	}
+	trunk, err := c.trunk(ctx)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		return err
 	}
@@ -104,7 +109,7 @@ func (c demoCmd) Run(ctx context.Context, std stdio) error {
 	if ip := host.Addr(); !ip.IsLoopback() {
 		aliases = append(aliases, ip.String())
 	}
-	if err := a.ProvisionDemo(ctx, app.Demo{Domain: demoDomain, Aliases: aliases, Users: info.Users}); err != nil {
+	if err := a.ProvisionDemo(ctx, app.Demo{Domain: demoDomain, Aliases: aliases, Users: info.Users, Trunk: trunk}); err != nil {
 		return errors.Join(err, a.Close())
 	}
 	info.SIP = netip.AddrPortFrom(host.Addr(), a.SIPAddr(config.UDP).Port()).String()
@@ -124,9 +129,29 @@ func (c demoCmd) warn(std stdio) {
 		}
 	}
 	say(c.Redis != "", "--redis: shared copies in Redis are not built yet; state is in %s alone", c.Dir)
-	say(c.Trunk != "" && !c.Expose, "--trunk %s: trunks are not built yet; numbers that begin with + lead nowhere", c.Trunk)
 	say(c.Trunk != "" && c.Expose, "--trunk is ignored with --expose")
 	say(c.Password != "" && c.Expose, "--password is ignored with --expose; generated passwords are in %s", filepath.Join(c.Dir, demoFile))
+}
+
+// trunk returns the address of the trunk, zero for none. A name is looked up
+// once: the trunk is trusted by an address.
+func (c *demoCmd) trunk(ctx context.Context) (netip.AddrPort, error) {
+	if c.Trunk == "" || c.Expose {
+		return netip.AddrPort{}, nil
+	}
+	if a, err := netip.ParseAddrPort(c.Trunk); err == nil && a.Port() != 0 {
+		return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port()), nil
+	}
+	host, text, err := net.SplitHostPort(c.Trunk)
+	port, portErr := strconv.ParseUint(text, 10, 16)
+	if err != nil || portErr != nil || port == 0 {
+		return netip.AddrPort{}, fmt.Errorf("--trunk %s: want HOST:PORT", c.Trunk)
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("--trunk %s: %w", c.Trunk, err)
+	}
+	return netip.AddrPortFrom(found[0].Unmap(), uint16(port)), nil
 }
 
 // addresses fills in the addresses that were not given, and keeps those that

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +19,7 @@ type Demo struct {
 	Domain  string
 	Aliases []string
 	Users   []DemoUser
+	Trunk   netip.AddrPort // where numbers that begin with + go; zero: nowhere
 }
 
 // A DemoUser is a person of the demo.
@@ -37,6 +39,7 @@ type DemoDevice struct {
 const (
 	demoClass = "all"  // class of service of everybody
 	demoGroup = "1100" // hunt group of the first three
+	demoTrunk = "demo" // for numbers that begin with +
 	demoSite  = "DE"   // region of the domain
 )
 
@@ -57,6 +60,7 @@ func (a *App) ProvisionDemo(ctx context.Context, d Demo) error {
 	}
 	p.missing(directory.KindNumber, demoGroup, directory.Number{State: directory.StateActive, Label: "all of the first three"})
 	p.missing(directory.KindGroup, demoGroup, directory.Group{Number: demoGroup, Members: hunted, Strategy: "all"})
+	p.trunk()
 	if p.err == nil && len(p.writes) > 0 {
 		_, p.err = a.store.Apply(ctx, directory.Author{Actor: "demo"}, p.writes)
 	}
@@ -127,12 +131,38 @@ func (p *provision) domain() {
 	}
 }
 
+// trunk puts the trunk, trusted by exactly its address and port. On the other
+// end is a tool rather than a carrier: nobody asks it how it is, and it may make
+// as many calls as it likes.
+func (p *provision) trunk() {
+	if !p.demo.Trunk.IsValid() {
+		return
+	}
+	v := directory.Trunk{
+		Proof: directory.ProofAddress, Spoofable: directory.SpoofableAccepted, MatchIn: []string{"*"}, Routes: []directory.Route{{Prefix: "+"}},
+		CallerID: directory.CallerOriginal, Health: directory.HealthOff, MaxCalls: directory.Unlimited, MaxCPS: directory.Unlimited,
+	}
+	ref := p.ref(directory.KindTrunk, demoTrunk)
+	if doc, found := p.get(ref); found {
+		var err error
+		if v, err = directory.Parse[directory.Trunk](directory.KindTrunk, doc.Body); err != nil {
+			p.err = err
+			return
+		}
+	}
+	peers := []string{p.demo.Trunk.String()}
+	if !slices.Equal(v.Peers, peers) {
+		v.Peers = peers
+		p.put(ref, v)
+	}
+}
+
 // user puts a person with number, devices and secrets.
 func (p *provision) user(u DemoUser) {
 	p.missing(directory.KindUser, u.User, directory.User{
 		Name: strings.ToUpper(u.User[:1]) + u.User[1:], Role: directory.RoleUser, Numbers: []string{u.Number}, PrimaryDevice: u.Devices[0].Name,
 	})
-	p.missing(directory.KindNumber, u.Number, directory.Number{User: u.User, State: directory.StateActive})
+	p.missing(directory.KindNumber, u.Number, directory.Number{User: u.User, State: directory.StateActive, ClassOfService: demoClass})
 	renewed := 0
 	for _, d := range u.Devices {
 		kind := directory.DeviceDesk
