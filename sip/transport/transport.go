@@ -62,7 +62,7 @@ type Handler func(p *Packet)
 type Listener struct {
 	Bind      netip.AddrPort     // port 0: any; a wildcard needs Advertise
 	Advertise netip.AddrPort     // what Via and Contact say; zero: the bound address; port 0: its port
-	Transport location.Transport // UDP, TCP or TLS
+	Transport location.Transport // for WS and WSS Bind is that of the HTTP server which has [Transport.WebSocket]
 	Private   bool               // nobody who can reach it forges source addresses
 
 	// TLS is the configuration of a TLS listener. With ClientCAs, peers are asked
@@ -73,6 +73,10 @@ type Listener struct {
 	// are closed in the end. They are for tests, in synctest bubbles too.
 	Conn   net.PacketConn
 	Stream net.Listener
+
+	// Origins are the hosts, as patterns of path.Match, whose pages may connect by
+	// WebSocket; those of the server itself may.
+	Origins []string
 
 	// ProxyFrom are load balancers: a connection from one begins with a header of
 	// the PROXY protocol, which says who the peer is.
@@ -123,7 +127,8 @@ type listener struct {
 	local, advertise netip.AddrPort
 	private          bool
 	ends             []endpoint // of UDP: at least one
-	door             *doorway   // of a stream
+	door             *doorway   // of TCP and TLS
+	origins          []string   // of WebSocket
 }
 
 // An endpoint is one socket of a listener.
@@ -166,7 +171,7 @@ func New(o Options) (*Transport, error) {
 	t.metrics = newMetrics(o.Registerer, t.Drops)
 	of := make(map[location.Transport]bool)
 	for _, ln := range t.all {
-		of[ln.protocol] = ln.door != nil
+		of[ln.protocol] = ln.protocol != location.UDP
 	}
 	t.streams = newStreams(o.Limits, o.Gone, newStreamMetrics(o.Registerer, of))
 	return t, nil
@@ -195,6 +200,8 @@ func (t *Transport) listen(l Listener, o *Options) error {
 			return err
 		}
 		ln.local = ln.door.local
+	case location.WS, location.WSS:
+		ln.local, ln.origins = l.Bind, l.Origins
 	default:
 		return fmt.Errorf("transport %s is not built", l.Transport)
 	}
