@@ -65,10 +65,11 @@ type SIPTLS struct {
 
 // HTTPS configures the listener of the control API.
 type HTTPS struct {
-	Bind  netip.AddrPort `yaml:"bind" change:"restart" doc:"Address and port of the control API."`
-	Cert  string         `yaml:"cert" change:"reload" doc:"File with the certificate chain (PEM). A reload reads it again."`
-	Key   string         `yaml:"key" change:"reload" doc:"File with the private key (PEM). A reload reads it again."`
-	Plain bool           `yaml:"plain" change:"restart" doc:"Speak HTTP without TLS; only on a loopback address, behind a proxy of yours."`
+	Bind    netip.AddrPort `yaml:"bind" change:"restart" doc:"Address and port of the control API."`
+	Cert    string         `yaml:"cert" change:"reload" doc:"File with the certificate chain (PEM). A reload reads it again."`
+	Key     string         `yaml:"key" change:"reload" doc:"File with the private key (PEM). A reload reads it again."`
+	Origins []string       `yaml:"origins" change:"restart" doc:"Hosts whose pages may speak SIP over WebSocket here, such as portal.example.com or *.example.com. Pages of this listener itself always may."`
+	Plain   bool           `yaml:"plain" change:"restart" doc:"Speak HTTP without TLS; only on a loopback address, behind a proxy of yours."`
 }
 
 // Metrics configures the listener for health and metrics.

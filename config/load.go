@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"time"
@@ -212,6 +213,11 @@ func (l Listener) validateFronts(path string, fault func(path, format string, ar
 func (h HTTPS) validate(fault func(path, format string, args ...any)) {
 	if !h.Bind.IsValid() {
 		fault("https.bind", "missing")
+	}
+	for i, host := range h.Origins {
+		if _, err := path.Match(host, ""); err != nil || host == "" {
+			fault(fmt.Sprintf("https.origins[%d]", i), "%q is no host and no pattern", host)
+		}
 	}
 	switch {
 	case h.Plain && h.Bind.IsValid() && !h.Bind.Addr().IsLoopback():

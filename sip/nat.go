@@ -13,6 +13,9 @@ import (
 // sender does not know how it is reached (architecture.md §3). A device that
 // signals from its own address and takes media elsewhere is not meant.
 func behindNAT(p *transport.Packet) bool {
+	if p.Flow.WebSocket() { // its Contact is never an address, and its media is not ours to judge
+		return false
+	}
 	media, ok := connection(p.Msg.Body())
 	source := p.Flow.Remote.Addr().Unmap().WithZone("")
 	if !ok || media.IsUnspecified() || media == source { // unspecified: on hold

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -196,6 +197,10 @@ func (s *Server) hostOf(host []byte) (string, bool) {
 
 // Addrs are the addresses the listeners got, in the order of the options.
 func (s *Server) Addrs() []netip.AddrPort { return s.transport.Addrs() }
+
+// WebSocket is the handler of the path at which browsers speak SIP, for the HTTP
+// server that a listener of WS or WSS stands for.
+func (s *Server) WebSocket() http.Handler { return s.transport.WebSocket() }
 
 // Close unbinds the listeners of a server that is not to run; Run does it in the
 // end. It may be called more than once.

@@ -1,11 +1,17 @@
 package sip_test
 
 import (
+	"context"
+	"net"
+	"net/http"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"bellhop/routing/location"
 	"bellhop/sip"
@@ -26,24 +32,50 @@ func inCampus(t *testing.T, scenario func(t *testing.T, c *campus)) {
 		c.house = newHouse(t, 1, func(o *sip.Options) {
 			o.Listeners = append(o.Listeners, transport.Listener{
 				Transport: location.TCP, Stream: c.streams.Listen(netip.MustParseAddrPort(server)),
-			})
+			}, transport.Listener{Transport: location.WS, Bind: netip.MustParseAddrPort(web)})
 		})
+		srv := &http.Server{Handler: c.server.WebSocket(), ReadHeaderTimeout: time.Minute}
+		ln := c.streams.Listen(netip.MustParseAddrPort(web))
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = srv.Serve(ln) })
+		t.Cleanup(func() { _ = srv.Close(); wg.Wait() })
 		scenario(t, c)
 		c.sane(t)
 	})
 }
 
+// web is where the HTTP server listens.
+const web = "192.0.2.1:80"
+
+// browse makes a connection as a browser does.
+func (c *campus) browse(from, _ netip.AddrPort) (net.Conn, error) {
+	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return c.streams.Dial(from, netip.MustParseAddrPort(web))
+	}}
+	ws, _, err := websocket.Dial(context.Background(), "ws://pbx.example/sip", &websocket.DialOptions{
+		HTTPClient: &http.Client{Transport: tr}, Subprotocols: []string{"sip"}, HTTPHeader: http.Header{"Origin": {"http://pbx.example"}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return websocket.NetConn(context.Background(), ws, websocket.MessageText), nil
+}
+
 // phone puts a device into the network that speaks a transport.
 func (c *campus) phone(device string, host int, tr string) *siptest.Phone {
-	if tr == "" {
-		return c.house.phone(device, host)
-	}
-	return siptest.NewPhone(c.net, siptest.Line{
+	l := siptest.Line{
 		Device: device, Password: password, Instance: "<urn:x:" + device + ">", Number: device[len(device)-4:], Domain: domain,
 		Addr:      netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(host)}), 40000),
 		Server:    netip.MustParseAddrPort(server),
-		Transport: tr, Streams: c.streams,
-	})
+		Transport: tr, Dial: c.streams.Dial,
+	}
+	switch tr {
+	case "":
+		return c.house.phone(device, host)
+	case "WS":
+		l.Host, l.Dial = device+".invalid", c.browse
+	}
+	return siptest.NewPhone(c.net, l)
 }
 
 func (c *campus) registered(t *testing.T, device string, host int, tr string) *siptest.Phone {
@@ -79,8 +111,14 @@ func TestCallsBetweenTransports(t *testing.T) {
 		}
 		return ";transport=" + strings.ToLower(tr)
 	}
-	for _, from := range []string{"", "TCP"} {
-		for _, to := range []string{"", "TCP"} {
+	at := func(tr string) string {
+		if tr == "WS" {
+			return web
+		}
+		return server
+	}
+	for _, from := range []string{"", "TCP", "WS"} {
+		for _, to := range []string{"", "TCP", "WS"} {
 			for _, hangsUp := range []string{"caller", "callee"} {
 				t.Run(via(from)+" to "+via(to)+", "+hangsUp+" hangs up", func(t *testing.T) {
 					t.Parallel()
@@ -88,17 +126,17 @@ func TestCallsBetweenTransports(t *testing.T) {
 						ana, ben := c.registered(t, "desk-1001", 11, from), c.registered(t, "desk-1002", 12, to)
 						call := ana.Call(t, "1002")
 						inv := ben.Wait(t, "INVITE")
-						if v := inv.Headers("Via")[0]; !strings.HasPrefix(v, "SIP/2.0/"+via(to)+" "+server) {
+						if v := inv.Headers("Via")[0]; !strings.HasPrefix(v, "SIP/2.0/"+via(to)+" "+at(to)) {
 							t.Errorf("top Via %s, want one of %s", v, via(to))
 						}
 						routes := inv.Routes()
 						if len(routes) == 2 == (from == to) {
 							t.Errorf("Record-Route %q, want one for each transport", routes)
 						}
-						if r := routes[0]; !strings.HasSuffix(r, server+param(to)+";lr>") {
+						if r := routes[0]; !strings.HasSuffix(r, at(to)+param(to)+";lr>") {
 							t.Errorf("Record-Route of the callee %s, want %s", r, param(to))
 						}
-						if r := routes[len(routes)-1]; !strings.HasSuffix(r, server+param(from)+";lr>") {
+						if r := routes[len(routes)-1]; !strings.HasSuffix(r, at(from)+param(from)+";lr>") {
 							t.Errorf("Record-Route of the caller %s, want %s", r, param(from))
 						}
 						ben.Reply(inv, siptest.Answer{Status: 180})

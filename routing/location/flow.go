@@ -42,5 +42,9 @@ type Flow struct {
 	Conn      uint64         // identity of a connection; 0 for UDP
 }
 
+// WebSocket reports whether f is one of a browser, which knows no address of its
+// own (RFC 7118 §5).
+func (f Flow) WebSocket() bool { return f.Transport == WS || f.Transport == WSS }
+
 // IsZero reports whether f is no flow.
 func (f Flow) IsZero() bool { return f.Transport == 0 }

@@ -255,7 +255,7 @@ func (d *draft) binding(c *Contact, interval time.Duration) (Binding, error) {
 		Contact: c.URI, Device: d.r.Device, Instance: c.Instance, Path: d.r.Path,
 		Q: min(c.Q, 1000), Expires: d.now.Add(interval), Granted: interval,
 		CallID: d.r.CallID, CSeq: d.r.CSeq, UserAgent: d.r.UserAgent,
-		Flow: d.r.Flow, NAT: behindNAT(c.URI, d.r.Flow.Remote.Addr()), Seen: d.now,
+		Flow: d.r.Flow, NAT: !d.r.Flow.WebSocket() && behindNAT(c.URI, d.r.Flow.Remote.Addr()), Seen: d.now,
 	}
 	if c.Instance != "" {
 		b.RegID = c.RegID

@@ -248,7 +248,7 @@ func (r *Request) render(p *Phone) []byte {
 		r.Branch = p.branch()
 	}
 	if r.Via == "" {
-		r.Via = "SIP/2.0/" + cmp.Or(p.Transport, "UDP") + " " + p.Addr.String() + ";branch=" + r.Branch + ";rport"
+		r.Via = "SIP/2.0/" + cmp.Or(p.Transport, "UDP") + " " + p.host() + ";branch=" + r.Branch + ";rport"
 	}
 	if r.Contact == "" {
 		r.Contact = "-"

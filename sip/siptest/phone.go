@@ -1,6 +1,7 @@
 package siptest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,8 +24,10 @@ type Line struct {
 	Server   netip.AddrPort
 	Instance string // +sip.instance without quotes, "" for none
 
-	Transport string   // of Via and Contact: "" is UDP
-	Streams   *Streams // what carries its connection; nil for UDP
+	Transport string // of Via and Contact: "" is UDP
+	Host      string // in Via and Contact, for one that knows no address of its own; "": Addr
+	// Dial makes its connection; nil for UDP.
+	Dial func(from, to netip.AddrPort) (net.Conn, error)
 }
 
 // A Phone is a user agent that follows the script of a test. It starts no
@@ -58,11 +61,11 @@ func NewPhone(n *Network, l Line) *Phone {
 
 // connect gives the phone its socket, or its connection.
 func (p *Phone) connect() *Conn {
-	if p.Streams == nil {
+	if p.Dial == nil {
 		return p.net.Listen(p.Addr)
 	}
 	c := &Conn{net: p.net, addr: p.Addr, queue: make(chan Datagram, depth), closed: make(chan struct{})}
-	stream, err := p.Streams.Dial(p.Addr, p.Server)
+	stream, err := p.Dial(p.Addr, p.Server)
 	if err != nil {
 		panic(err) // a mistake of the test
 	}
@@ -87,12 +90,15 @@ func (p *Phone) AOR() string { return "sip:" + p.Number + "@" + p.Domain }
 
 // Contact is the URI the phone registers.
 func (p *Phone) Contact() string {
-	uri := "sip:" + p.Number + "@" + p.Addr.String()
+	uri := "sip:" + p.Number + "@" + p.host()
 	if p.Transport != "" {
 		uri += ";transport=" + strings.ToLower(p.Transport)
 	}
 	return uri
 }
+
+// host is the phone's own name for where it is.
+func (p *Phone) host() string { return cmp.Or(p.Host, p.Addr.String()) }
 
 // ID returns what no other message has.
 func (p *Phone) ID() string {

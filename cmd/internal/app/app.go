@@ -14,10 +14,12 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,6 +122,9 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := a.openCertificates(); err != nil {
 		return nil, err
 	}
+	if a.https, err = a.bind(ctx, "https", c.HTTPS.Bind); err != nil { // SIP over WebSocket is known by its address
+		return nil, err
+	}
 	if err := a.openSIP(); err != nil {
 		return nil, err
 	}
@@ -192,11 +197,10 @@ func (a *App) openAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h := a.conf.HTTPS
-	if a.https, err = a.bind(ctx, "https", h.Bind); err != nil {
-		return err
-	}
-	w := &web{ln: a.https, handler: api.Handler(), tls: a.cert, log: a.log}
+	mux := http.NewServeMux()
+	mux.Handle("/", api.Handler())
+	mux.Handle("/sip", a.sip.WebSocket())
+	w := &web{ln: a.https, handler: mux, tls: a.cert, log: a.log}
 	a.parts = append(a.parts, part{"https", w.serve})
 	if at := a.conf.Metrics.Bind; at.IsValid() {
 		if a.operations, err = a.bind(ctx, "metrics", at); err != nil {
@@ -288,10 +292,10 @@ func (a *App) listening() []string {
 		scheme = "http://"
 	}
 	var out []string
-	for i, at := range a.sip.Addrs() {
-		out = append(out, "sip:"+at.String()+";transport="+string(a.opts.Config.SIP.Listeners[i].Transport))
+	for i, l := range a.opts.Config.SIP.Listeners {
+		out = append(out, "sip:"+a.sip.Addrs()[i].String()+";transport="+string(l.Transport))
 	}
-	out = append(out, scheme+a.HTTPSAddr().String())
+	out = append(out, scheme+a.HTTPSAddr().String(), "ws"+strings.TrimPrefix(scheme, "http")+a.HTTPSAddr().String()+"/sip")
 	if a.operations != nil {
 		out = append(out, "http://"+tcpAddr(a.operations).String())
 	}

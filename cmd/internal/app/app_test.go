@@ -59,9 +59,15 @@ func text(more string) string {
 // open makes a house and closes it when the test ends; it does not run yet.
 func open(t *testing.T, more string) *house {
 	t.Helper()
+	return openText(t, text(more))
+}
+
+// openText makes a house of a whole configuration.
+func openText(t *testing.T, conf string) *house {
+	t.Helper()
 	h := &house{dir: t.TempDir(), log: &buffer{}}
 	h.certify(t, "one.test")
-	h.write(t, text(more))
+	h.write(t, conf)
 	load := func() (*config.Config, error) {
 		return config.Load(filepath.Join(h.dir, "b.yaml"), func(string) (string, bool) { return "", false })
 	}

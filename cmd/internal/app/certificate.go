@@ -123,7 +123,21 @@ func (a *App) sipListeners() (out []transport.Listener, err error) {
 		}
 		out = append(out, t)
 	}
-	return out, nil
+	return append(out, a.webListener()), nil
+}
+
+// webListener is that of SIP over WebSocket, at the listener of the API. Nobody
+// connects to what it advertises: it is the name of the flow.
+func (a *App) webListener() transport.Listener {
+	at := a.HTTPSAddr()
+	l := transport.Listener{Bind: at, Transport: location.WSS, Origins: a.conf.HTTPS.Origins}
+	if a.cert == nil {
+		l.Transport = location.WS
+	}
+	if at.Addr().IsUnspecified() {
+		l.Advertise = netip.AddrPortFrom(a.conf.SIP.Listeners[0].Advertise.Addr(), at.Port())
+	}
+	return l
 }
 
 // clientTLS is how we connect to trunks.

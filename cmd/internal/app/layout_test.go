@@ -98,6 +98,7 @@ func outside() map[string][]string {
 	return map[string][]string{
 		"github.com/emiago/sipgo":         {"sip/wire", "sip/b2bua", "sip/trunk", "sip/event", "sip/siptest"},
 		"github.com/icholy/digest":        {"sip", "cmd"},
+		"github.com/coder/websocket":      {"sip", "cmd"},
 		"github.com/miekg/dns":            {"sip/trunk"},
 		"github.com/goccy/go-yaml":        {"config"},
 		"github.com/alecthomas/kong":      {"cmd"},
