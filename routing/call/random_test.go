@@ -80,7 +80,7 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) session() call.Session {
 	s := call.Session{Supported: w.src.intn(3) > 0, Update: w.src.intn(2) > 0}
 	if s.Supported {
-		s.Expires = []time.Duration{0, 90, 1800, 60}[w.src.intn(4)] * time.Second
+		s.Expires = []time.Duration{0, 90 * time.Second, 30 * time.Minute, time.Minute}[w.src.intn(4)]
 		s.Refresher = call.Refresher(w.src.intn(3))
 	}
 	return s
@@ -227,7 +227,7 @@ func (w *world) answered(ev call.Response) {
 	case p.open == open{"out", q.id}:
 		p.open = open{}
 		q.described = true
-	case q.method == call.Invite && !q.sdp && !q.described && w.ended == 0 && !(held && ev.Status < 300):
+	case q.method == call.Invite && !q.sdp && !q.described && w.ended == 0 && !held:
 		if p.open.by != "" {
 			w.fail("an offer while one is open")
 		}

@@ -37,13 +37,17 @@ func (s *step) response(ev Response) {
 
 // mayRaise reports whether r can be sent again after a 422.
 func (r request) mayRaise() bool {
-	return r.raised < 2 && !r.cancelled && (r.method == Invite || r.method == Update)
+	return r.raised < 2 && !r.heard && !r.cancelled && (r.method == Invite || r.method == Update)
 }
 
 // provisional takes a 1xx to an INVITE of an end, which goes on. That of First
 // goes on as ring says.
 func (s *step) provisional(i int, ev Response) {
 	r := s.open[i]
+	if !r.heard {
+		r.heard = true
+		s.set(i, r)
+	}
 	s.dialog = true
 	if r.id != First {
 		ev.Up, ev.DropSDP = ev.Status, false
@@ -122,7 +126,7 @@ func (s *step) success(r request, ev Response) {
 	s.refreshedByUs(ev.Leg, ev.Session)
 	p.Session = s.refreshedByEnd(r.from, r.session)
 	if r.id == First {
-		s.phase = up
+		s.phase, s.dialog = up, true
 		if s.lasts > 0 {
 			s.deadline = s.now.Add(s.lasts)
 			s.start(TimerDeadline, A, s.lasts)

@@ -55,6 +55,7 @@ type request struct {
 	answered  bool    // from has its final response
 	late      bool    // an INVITE without an offer, and none has come yet
 	kept      bool    // its answer came in a 1xx whose session description was dropped
+	heard     bool    // an INVITE that had a 1xx above 100
 	cancelled bool    // CANCEL went out
 	raised    uint8   // how often it was sent again for a 422
 	session   Session // that it came with
