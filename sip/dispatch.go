@@ -26,7 +26,7 @@ type setup struct {
 	cancelled bool // by the caller, before there was a plan
 }
 
-// CancelAll implements [proxy.Branching]: the decision is not back yet, and will
+// CancelAll implements [transaction.Branching]: the decision is not back yet, and will
 // see.
 func (u *setup) CancelAll(string) { u.cancelled = true }
 

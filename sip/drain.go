@@ -1,6 +1,8 @@
 package sip
 
 import (
+	"context"
+
 	"bellhop/sip/transport"
 	"bellhop/sip/wire"
 )
@@ -26,4 +28,9 @@ func (s *Server) refused(p *transport.Packet) bool {
 	}
 	s.stateless(p, 503, "", []byte("Retry-After: 5\r\n"))
 	return true
+}
+
+// HangUp ends a live call, whoever carries it: see [b2bua.B2BUA.HangUp].
+func (s *Server) HangUp(ctx context.Context, callID string) error {
+	return s.b2bua.HangUp(ctx, callID)
 }

@@ -230,6 +230,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
+	s.b2bua.Restore(s.calls.Live(""))
 	wg.Go(func() {
 		s.trunks.Run(upper)
 		cancel()

@@ -242,6 +242,9 @@ func (a *anchor) settle() {
 			return
 		}
 	}
+	if a.talks != nil && !a.talks.state.Done() {
+		return
+	}
 	a.leave()
 }
 

@@ -304,7 +304,7 @@ func (c *call) Failed(client *transaction.Client) {
 // TimerC implements [transaction.User]: rule ring.clock ends a call long before.
 func (c *call) TimerC(client *transaction.Client) { client.Cancel(nil) }
 
-// CancelAll implements [Branching]: the caller gave up.
+// CancelAll implements [transaction.Branching]: the caller gave up.
 func (c *call) CancelAll(reason string) {
 	c.now = time.Now()
 	c.step(ring.Cancelled{Now: c.now, Reason: reason})

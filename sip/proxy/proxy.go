@@ -100,14 +100,6 @@ func New(o Options) *Proxy {
 	return x
 }
 
-// A Branching is what a server transaction that was proxied ties to itself: a
-// response context that a CANCEL from upstream can end.
-type Branching interface {
-	// CancelAll gives up all branches; reason is the value of the Reason field
-	// of the CANCEL, "" without.
-	CancelAll(reason string)
-}
-
 // Cancel carries out the CANCEL p (RFC 3261 §16.10): it is answered here, and
 // the INVITE it is for gives up its branches.
 func (x *Proxy) Cancel(set *transaction.Set, p *transport.Packet) {
@@ -118,7 +110,7 @@ func (x *Proxy) Cancel(set *transaction.Set, p *transport.Packet) {
 		return
 	}
 	x.reply(own, 200, "", nil)
-	if b, ok := invite.User.(Branching); ok && !invite.Done() {
+	if b, ok := invite.User.(transaction.Branching); ok && !invite.Done() {
 		reason := ""
 		if v, ok := p.Msg.Get(wire.Reason); ok {
 			reason = string(v.Bytes())

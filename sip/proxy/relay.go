@@ -86,7 +86,7 @@ func (r *relay) Failed(*transaction.Client) {
 // TimerC implements [transaction.User] (RFC 3261 §16.8).
 func (r *relay) TimerC(c *transaction.Client) { c.Cancel(nil) }
 
-// CancelAll implements [Branching].
+// CancelAll implements [transaction.Branching].
 func (r *relay) CancelAll(reason string) {
 	r.gaveUp = true
 	for _, c := range r.clients {

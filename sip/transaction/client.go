@@ -100,6 +100,18 @@ func (s *Set) Request(flow location.Flow, method wire.Method, id ID, b []byte, u
 	return c, nil
 }
 
+// Resume takes up the client transaction of an INVITE that an earlier process
+// sent as b, down flow, and that has no final response: what is to come is that
+// of a CANCEL.
+func (s *Set) Resume(flow location.Flow, id ID, b []byte, user User) *Client {
+	c := &Client{set: s, user: user, id: id, method: wire.Invite, state: proceeding, flow: flow, sent: s.layer.Buffer()}
+	*c.sent = append(*c.sent, b...)
+	c.timer.Owner = c
+	s.clients = append(s.clients, c)
+	c.timer.Set(s.lane, TimerC)
+	return c
+}
+
 // wait sets the timer for the next retransmission, or for the end.
 func (c *Client) wait(d time.Duration) {
 	if reliable(c.flow) {

@@ -2,6 +2,7 @@ package transaction
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -129,6 +130,24 @@ func (s *Set) Serve(p *transport.Packet) *Server {
 		srv.timer.Set(s.lane, tryingAfter)
 	}
 	return srv
+}
+
+// GiveUp ends what rings in the lane, as CANCEL of each INVITE would (RFC 3261
+// §16.10).
+func (s *Set) GiveUp() {
+	for _, srv := range slices.Clone(s.servers) {
+		if u, ok := srv.User.(Branching); ok && srv.method == wire.Invite && !srv.Done() {
+			u.CancelAll("")
+		}
+	}
+}
+
+// A Branching is what a server transaction that was sent on ties to itself: who
+// can give up what it was sent to.
+type Branching interface {
+	// CancelAll gives up all branches; reason is the value of the Reason field
+	// of the CANCEL, "" without.
+	CancelAll(reason string)
 }
 
 // Method is the method of the request.

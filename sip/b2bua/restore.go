@@ -1,0 +1,169 @@
+package b2bua
+
+import (
+	"time"
+
+	"bellhop/feed"
+	"bellhop/routing/call"
+	"bellhop/routing/location"
+	"bellhop/sip/auth"
+	"bellhop/sip/transaction"
+	"bellhop/sip/transport"
+	"bellhop/sip/wire"
+)
+
+// Restore takes up the anchored calls that the journal knows from an earlier
+// process (trust.md §3). Those that were answered go on as if nothing had
+// happened: they sleep in their lanes until a message or a timer comes. Those
+// that rang cannot: what routing wanted next is lost. They end on both sides.
+func (b *B2BUA) Restore(calls []*feed.Call) {
+	now := time.Now()
+	for _, c := range calls {
+		if c.Anchored == "" || len(c.Legs) == 0 || c.Legs[0].Dialog == nil {
+			continue
+		}
+		ln, _, err := b.lanes.GetOrNew([]byte(c.CallID))
+		if err == nil {
+			err = ln.Post(transaction.Task(func(set *transaction.Set) {
+				a := &anchor{b: b, lane: ln, set: set, live: c, domain: c.Domain, now: now}
+				a.a = restored(call.A, c.Legs[0].Dialog, &c.Legs[0])
+				if c.State == feed.Talking {
+					a.wake()
+				} else {
+					a.abandon()
+				}
+			}))
+		}
+		if err != nil {
+			b.log.Error("call not restored", "call", c.ID, "err", err)
+		}
+	}
+}
+
+// restored is a leg as the journal kept it.
+func restored(leg call.Leg, s *feed.Dialog, l *feed.Leg) dialog {
+	d := dialog{
+		leg: leg, callID: s.CallID, localTag: s.LocalTag, remoteTag: s.RemoteTag, local: s.LocalURI, remote: s.RemoteURI,
+		target: s.Target, routes: s.Routes, localSeq: s.LocalSeq + skip, remoteSeq: s.RemoteSeq,
+		flow: location.Flow{Transport: location.Transport(s.Transport), Local: s.Local, Remote: s.Remote},
+		sdp:  body{s.SDPType, []byte(s.SDP)},
+	}
+	switch {
+	case l.Trunk != "":
+		d.side = auth.Side{Kind: auth.Trunk, Name: l.Trunk}
+	case l.Device != "":
+		d.side = auth.Side{Kind: auth.Line, Name: l.Number, Mark: auth.MarkOf(l.Device, s.Target)}
+	}
+	return d
+}
+
+// skip is how many requests of ours may have gone out in a dialog since it was
+// journaled: CSeq may jump, but not fall (RFC 3261 §12.2.1.1).
+const skip = 1000
+
+// wake goes on with an answered call.
+func (a *anchor) wake() {
+	c := a.live
+	for i := 1; i < len(c.Legs); i++ {
+		if c.Legs[i].Dialog != nil {
+			a.callee = i
+		}
+	}
+	if a.callee == 0 {
+		a.b.log.Error("call not restored", "call", c.ID, "err", "it has no callee")
+		return
+	}
+	near, far := &c.Legs[0], &c.Legs[a.callee]
+	p := &pair{a: a}
+	p.legs[call.A], p.legs[call.B] = a.a, restored(call.B, far.Dialog, far)
+	for i := range p.legs {
+		d := &p.legs[i]
+		if d.side.Kind == 0 {
+			d.side = a.b.ends.AddressSide(d.flow)
+		}
+		d.contact = a.b.contact(d, a.domain)
+	}
+	p.first = exchange{pair: p, method: call.Invite, word: "INVITE", to: call.B, came: p.legs[call.A].remoteSeq, seq: far.Dialog.LocalSeq}
+	a.b.lanes.Alias(p.legs[call.B].callID, a.lane)
+	a.talks, a.joined = p, true
+	a.lodge()
+	a.reserve(near.Trunk, far.Trunk)
+	saved := call.Saved{Interval: interval}
+	for i, l := range [...]*feed.Leg{near, far} {
+		saved.Timers[i] = call.Timing{Interval: l.Dialog.Interval, Ours: l.Dialog.Refresher, Update: l.Dialog.Update, Last: l.Dialog.Refreshed}
+		if l.Trunk != "" {
+			saved.Deadline = c.AnsweredAt.Add(longest)
+		}
+	}
+	var effects []call.Effect
+	p.state, effects = call.Restore(saved, a.now, nil)
+	p.carryOut(effects)
+	a.settle()
+}
+
+// reserve counts a call among those of its trunks again. It has its place, whatever
+// their limits say now.
+func (a *anchor) reserve(trunks ...string) {
+	var releases []func()
+	for _, name := range trunks {
+		if name == "" || a.b.trunks == nil {
+			continue
+		}
+		if release, err := a.b.trunks.Acquire(a.domain, name); err == nil {
+			releases = append(releases, release)
+		}
+	}
+	a.release = func() {
+		for _, release := range releases {
+			release()
+		}
+	}
+}
+
+// abandon ends a call that rang: the branches get CANCEL, the caller its final
+// response. Both go out as transactions of this process that take the place of
+// those of the last one, so that they are repeated until they are answered.
+func (a *anchor) abandon() {
+	c := a.live
+	a.lodge()
+	a.tag = a.a.localTag
+	for i := 1; i < len(c.Legs); i++ {
+		l := &c.Legs[i]
+		if l.Dialog == nil {
+			continue
+		}
+		br := &branch{a: a, leg: i, d: restored(call.B, l.Dialog, l), ended: true}
+		br.d.localSeq -= skip
+		a.branches = append(a.branches, br)
+		a.b.lanes.Alias(br.d.callID, a.lane)
+		id := transaction.ID(l.Dialog.Branch)
+		text := a.b.own(nil, "INVITE", &br.d, br.d.flow, id, br.d.localSeq, nil, body{})
+		a.set.Resume(br.d.flow, id, text, br).Cancel(nil)
+	}
+	if p := a.again(); p != nil {
+		a.srv = a.set.Serve(p)
+		a.b.reply(a.srv, 480, "", a.tag, nil)
+	}
+	a.close(480, "lost")
+	a.settle()
+}
+
+// again is the caller's INVITE as far as it takes to answer it; nil when it
+// cannot be answered.
+func (a *anchor) again() *transport.Packet {
+	s := a.live.Legs[0].Dialog
+	text := []byte("INVITE sip:" + a.domain + " SIP/2.0\r\n")
+	for _, via := range s.Vias {
+		text = wire.AppendLine(text, "Via", via)
+	}
+	text = wire.AppendLine(text, "From", tagged(a.a.remote, a.a.remoteTag))
+	text = wire.AppendLine(text, "To", a.a.local)
+	text = wire.AppendLine(text, "Call-ID", a.a.callID)
+	text = append(appendUint(append(text, "CSeq: "...), s.RemoteSeq, ' '), "INVITE\r\nContent-Length: 0\r\n\r\n"...)
+	p := &transport.Packet{Flow: a.a.flow, Received: a.now}
+	if len(s.Vias) == 0 || p.Msg.Parse(text) != nil {
+		return nil
+	}
+	return p.Own()
+}
+
