@@ -164,7 +164,7 @@ func New(o Options) (_ *Server, err error) {
 	s.b2bua = b2bua.New(b2bua.Options{
 		Network: s.transport, Transactions: s.txs, Lanes: s.table, Tokens: tokens, Tags: s.tags, Ends: s.ends, Node: o.Node,
 		Resolver: s.resolver, Calls: o.Calls, Location: o.Location, Trunks: s.trunks, Ringing: s.ringing, Counter: &s.metrics,
-		Registerer: o.Registerer, Logger: o.Logger,
+		Story: story, Registerer: o.Registerer, Logger: o.Logger,
 	})
 	return s, nil
 }

@@ -57,10 +57,7 @@ func (a *anchor) journal() {
 // tell adds what routing said to the story of the call.
 func (a *anchor) tell(trace routing.Trace) {
 	a.update(func(l *feed.Call) {
-		l.Story = slices.Clip(l.Story)
-		for _, e := range trace {
-			l.Story = append(l.Story, feed.Step{At: e.At, Rule: string(e.Rule), Number: e.Number, To: e.To, Setting: e.Setting, Value: e.Value})
-		}
+		l.Story = append(slices.Clip(l.Story), a.b.story(trace)...)
 		if n := len(trace); n > 0 {
 			l.Rule = string(trace[n-1].Rule)
 		}

@@ -98,6 +98,7 @@ type Options struct {
 	Trunks       Trunks                    // nil: there are none
 	Ringing      *lane.Index[location.AOR] // where a device that registers may join
 	Counter      Counter
+	Story        func(routing.Trace) []feed.Step // a trace as a call keeps it
 	Registerer   prometheus.Registerer
 	Logger       *slog.Logger // nil: discard
 }
@@ -117,6 +118,7 @@ type B2BUA struct {
 	trunks    Trunks
 	ringing   *lane.Index[location.AOR]
 	counter   Counter
+	story     func(routing.Trace) []feed.Step
 	log       *slog.Logger
 	metrics   metrics
 	composers sync.Pool
@@ -129,7 +131,7 @@ func New(o Options) *B2BUA {
 	}
 	b := &B2BUA{
 		net: o.Network, txs: o.Transactions, lanes: o.Lanes, tokens: o.Tokens, tags: o.Tags, ends: o.Ends, node: o.Node,
-		resolver: o.Resolver, calls: o.Calls, loc: o.Location, trunks: o.Trunks, ringing: o.Ringing, counter: o.Counter,
+		resolver: o.Resolver, calls: o.Calls, loc: o.Location, trunks: o.Trunks, ringing: o.Ringing, counter: o.Counter, story: o.Story,
 		log: o.Logger, metrics: newMetrics(o.Registerer),
 	}
 	b.composers.New = func() any { return new(composer) }

@@ -2,11 +2,12 @@ package b2bua
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"time"
 
 	"bellhop/feed"
 	"bellhop/routing/call"
+	"bellhop/routing/directory"
 	"bellhop/routing/location"
 	"bellhop/routing/ring"
 	"bellhop/sip/auth"
@@ -14,17 +15,18 @@ import (
 	"bellhop/sip/wire"
 )
 
-// ErrNoCall reports that no live call has the id.
-var ErrNoCall = errors.New("b2bua: there is no such call")
-
 // HangUp ends a live call, anchored or proxied: one that was answered with BYE
 // to both ends, one that rings as if its caller had given up. It returns when all
-// of that was sent. The errors are [ErrNoCall], those of the lane, and the
-// context's.
+// of that was sent. The errors are [directory.ErrNotFound] of a call that is over,
+// [feed.ErrNotOurs] of one whose dialogs nobody wrote down, those of the lane, and
+// the context's.
 func (b *B2BUA) HangUp(ctx context.Context, id string) error {
 	c, ok := b.calls.ByID(id)
-	if !ok {
-		return ErrNoCall
+	switch {
+	case !ok:
+		return fmt.Errorf("b2bua: call %s: %w", id, directory.ErrNotFound)
+	case c.Anchored == "" && c.State == feed.Talking && (len(c.Legs) == 0 || c.Legs[0].Dialog == nil):
+		return fmt.Errorf("b2bua: call %s: %w", id, feed.ErrNotOurs)
 	}
 	ln, _, err := b.lanes.GetOrNew([]byte(c.CallID))
 	if err != nil {

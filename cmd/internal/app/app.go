@@ -189,7 +189,7 @@ func (a *App) openSIP() error {
 // openAPI makes the API and binds its listeners.
 func (a *App) openAPI(ctx context.Context) error {
 	api, err := control.New(control.Options{ //nolint:contextcheck // its handlers have the context of their request
-		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: a.keys, Trunks: a.sip.Trunks(), Registrations: a.store.Bindings,
+		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: a.keys, Trunks: a.sip.Trunks(), Hanger: a.sip, Registrations: a.store.Bindings,
 		Calls: a.store.Calls, Records: a.store, World: a.store.Cache, Node: a, Feed: a.feed,
 		AdminToken: a.opts.AdminToken.Reveal(), Plain: a.conf.HTTPS.Plain,
 		Logger: a.log, Registerer: a.metrics, Gatherer: a.metrics, Version: a.opts.Version,
