@@ -70,14 +70,6 @@ func TestRules(t *testing.T) {
 			put(directory.KindPresence, "user1002", `{"status":"lunch"}`), put(directory.KindPresenceTo, "user1002", `{"lunch":{"target":"1003"}}`),
 		}, rings: "1003", want: "181 INVITE", lines: []string{"Diversion: <sip:1002@bellhop.test>;reason=away;counter=1"}},
 		{
-			name: "a forward by outcome needs an anchored call", want: "501 INVITE", reason: "Anchored Call Needed: forward.no-answer", rule: "forward.no-answer",
-			with: []directory.Write{put(directory.KindForwarding, "1002", `{"no_answer":{"internal":{"enabled":true,"target":"1003"}}}`)},
-		},
-		{
-			name: "a hidden caller needs one", want: "501 INVITE", reason: "Anchored Call Needed: anchor.caller-id", rule: "anchor.caller-id",
-			with: []directory.Write{put(directory.KindNumber, "1001", `{"user":"user1001","caller_id":"hidden"}`)},
-		},
-		{
 			name: "a forward out of the domain needs one", want: "501 INVITE", reason: "Anchored Call Needed: anchor.domain", rule: "anchor.domain",
 			with: []directory.Write{
 				put(directory.KindClass, "far", `{"rules":[{"allow":"internal"},{"allow":"national"},{"allow":"mobile"},{"allow":"international"},{"allow":"sip:*"}]}`),

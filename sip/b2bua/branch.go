@@ -83,7 +83,7 @@ func (br *branch) meet() {
 	m := a.request()
 	br.d = dialog{
 		leg: call.B, callID: newTag(), localTag: newTag(), target: br.target.Contact, localSeq: firstSeq, flow: br.target.Flow,
-		side: auth.LineSide(a.rings.Number, &br.target),
+		side: auth.LineSide(a.rings.Number, &br.target), home: a.domain,
 	}
 	if m != nil {
 		br.d.local, br.d.remote = a.shown(m, br.target.Identity), nameOf(m, wire.To)
@@ -324,26 +324,46 @@ func (a *anchor) respond(up int, drop bool) {
 // reply sends what the plan says to the caller: the response at hand, the final
 // one of another branch, or one of our own.
 func (a *anchor) reply(e ring.Reply) {
-	if r := a.res; r != nil && e.From == r.branch.id && !r.stepped {
-		if e.Status/100 == 2 {
-			a.answered(r)
-		}
+	r := a.res
+	if r != nil && e.From != r.branch.id {
+		r = nil
+	}
+	switch {
+	case e.Status >= 300:
+	case r != nil && e.Status/100 == 2:
+		a.answered(r)
+		a.respond(e.Status, false)
+		return
+	case r != nil:
 		a.respond(e.Status, e.DropSDP)
 		return
 	}
 	if a.srv == nil || a.srv.Request == nil {
 		return
 	}
-	if e.From != ring.None && int(e.From) < len(a.branches) {
-		if res := a.branches[e.From].final; res != nil {
-			buf := a.b.txs.Buffer()
-			*buf = a.b.pass(*buf, res, a.srv.Request, &up{status: e.Status, tag: a.tag})
-			a.srv.Send(e.Status, *buf)
-			a.b.txs.Release(buf)
-			return
-		}
+	var res *wire.Message
+	switch {
+	case r != nil:
+		res = r.msg
+	case e.From != ring.None && int(e.From) < len(a.branches):
+		res = a.branches[e.From].final
 	}
-	a.b.reply(a.srv, e.Status, "", a.tag, nil)
+	status := e.Status
+	if status == 401 || status == 407 {
+		status = 403 // the challenge was for us (RFC 3261 §22.3 is for proxies)
+	}
+	if res == nil || status < 300 {
+		a.b.reply(a.srv, status, "", a.tag, nil)
+		return
+	}
+	u := up{status: status, tag: a.tag}
+	if status == 422 {
+		u.session.MinSE = sessionOf(res).MinSE
+	}
+	buf := a.b.txs.Buffer()
+	*buf = a.b.pass(*buf, res, a.srv.Request, &u)
+	a.srv.Send(status, *buf)
+	a.b.txs.Release(buf)
 }
 
 // rang notes that a branch rings.
@@ -411,7 +431,7 @@ func (a *anchor) unwanted(br *branch, c *transaction.Client, res *wire.Message) 
 func (a *anchor) hangUp(d *dialog, bye bool) {
 	buf := a.b.txs.Buffer()
 	defer a.b.txs.Release(buf)
-	flow := a.b.way(d, a.domain)
+	flow := a.b.way(d)
 	*buf = a.b.own(*buf, "ACK", d, flow, transaction.NewID(), d.localSeq, nil, body{})
 	_ = a.b.net.Send(flow, *buf) // lost: the 2xx comes again, and this with it
 	if !bye {

@@ -30,7 +30,8 @@ type dialog struct {
 
 	flow location.Flow
 	side auth.Side
-	sdp  body // the session description that it was sent last
+	home string // canonical name of the domain of side
+	sdp  body   // the session description that it was sent last
 }
 
 // A body is that of a message, with the field that says what it is.
@@ -110,6 +111,7 @@ func (a *anchor) meet() bool {
 		leg: call.A, callID: string(m.CallID()), localTag: a.tag, remoteTag: string(m.FromTag()),
 		local: nameOf(m, wire.To), remote: nameOf(m, wire.From), target: contactOf(m), routes: routesOf(m),
 		localSeq: firstSeq, remoteSeq: m.CSeq(), flow: p.Flow, side: a.b.ends.CallerSide(p.Flow, &a.from),
+		home: a.from.Caller.Domain,
 	}
 	if a.from.Trunk.Trunk != "" {
 		a.a.side = auth.Side{Kind: auth.Trunk, Name: a.from.Trunk.Trunk}
@@ -177,7 +179,7 @@ func (b *B2BUA) admits(d *dialog, domain string, p *transport.Packet) (status in
 		}
 		return 403
 	}
-	if is, _ := b.ends.From(p.Flow, side, domain); !is {
+	if is, _ := b.ends.From(p.Flow, side, d.home); !is {
 		return 403
 	}
 	return 0
@@ -185,17 +187,16 @@ func (b *B2BUA) admits(d *dialog, domain string, p *transport.Packet) (status in
 
 // way returns the flow of a request to the other end: the newest one of a
 // device; to a peer of a trunk the one it has, or where its routes lead.
-func (b *B2BUA) way(d *dialog, domain string) location.Flow {
+func (b *B2BUA) way(d *dialog) location.Flow {
 	switch d.side.Kind {
 	case auth.Line:
-		if f, ok := b.ends.Find(d.side, domain, []byte(d.target)); ok {
+		if f, ok := b.ends.Find(d.side, d.home, []byte(d.target)); ok {
 			return f
 		}
 	case auth.Trunk:
 		return b.hop(d)
 	case auth.Address, auth.Self:
-	default:
-		panic("b2bua: unknown side")
+	default: // after a restart: who it was is not known
 	}
 	return d.flow
 }

@@ -95,7 +95,7 @@ func (x *exchange) send() bool {
 	d := &p.legs[x.to]
 	d.localSeq++
 	x.seq, x.final = d.localSeq, false
-	f := a.b.way(d, a.domain)
+	f := a.b.way(d)
 	id := transaction.NewID()
 	lines := append(append([]byte(nil), x.lines...), x.line...)
 	buf := a.b.txs.Buffer()
@@ -200,7 +200,7 @@ func (x *exchange) ack(sdp bool) {
 func (x *exchange) sendAck() {
 	a := x.pair.a
 	d := &x.pair.legs[x.to]
-	f := a.b.way(d, a.domain)
+	f := a.b.way(d)
 	buf := a.b.txs.Buffer()
 	*buf = a.b.own(*buf, "ACK", d, f, transaction.NewID(), x.seq, x.line, x.ackBody)
 	if a.b.net.Send(f, *buf) != nil {

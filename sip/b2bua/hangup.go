@@ -8,9 +8,7 @@ import (
 	"bellhop/feed"
 	"bellhop/routing/call"
 	"bellhop/routing/directory"
-	"bellhop/routing/location"
 	"bellhop/routing/ring"
-	"bellhop/sip/auth"
 	"bellhop/sip/transaction"
 	"bellhop/sip/wire"
 )
@@ -86,16 +84,8 @@ func (b *B2BUA) hangUpProxied(set *transaction.Set, c *feed.Call) {
 		if l.Dialog == nil {
 			continue
 		}
-		d := restored(call.B, l.Dialog, l)
-		f := d.flow
-		if d.side.Kind == auth.Line {
-			if found, ok := b.ends.Find(d.side, c.Domain, []byte(d.target)); ok {
-				f = found
-			}
-		}
-		if f.Transport == 0 {
-			f.Transport = location.UDP
-		}
+		d := restored(call.B, c.Domain, l)
+		f := b.way(&d)
 		id := transaction.NewID()
 		buf := b.txs.Buffer()
 		*buf = b.own(*buf, "BYE", &d, f, id, lastSeq, nil, body{})

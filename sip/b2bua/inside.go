@@ -66,7 +66,7 @@ func (d Dialog) Ack(p *transport.Packet) {
 	m := &p.Msg
 	pr.a.tick()
 	x := &pr.first
-	if d.leg != call.A || x.came != m.CSeq() {
+	if d.leg != call.A || x.srv == nil || x.came != m.CSeq() {
 		x = nil
 		for _, o := range pr.open {
 			if o.method == call.Invite && o.srv != nil && o.to == d.leg.Other() && o.came == m.CSeq() {

@@ -1,6 +1,9 @@
 package b2bua
 
 import (
+	"bytes"
+
+	"bellhop/routing"
 	"bellhop/routing/call"
 	"bellhop/routing/location"
 	"bellhop/routing/ring"
@@ -69,6 +72,10 @@ func (br *branch) compose(dst []byte, m *wire.Message, d *dialog, i *invite) []b
 	}
 	c.SetMaxForwards(max(n-1, 0))
 	auth.Cross(&c.Splice, m, &a.from)
+	if !a.sdp && a.mayFork() {
+		// A reliable 1xx would have the offer (RFC 3262 §5), and nobody to answer it.
+		c.unreliable(m)
+	}
 	outside := br.target.Trunk != ""
 	for _, f := range [...]wire.Field{wire.PPreferredIdentity, wire.AlertInfo, wire.CallInfo, wire.AnswerMode} {
 		if outside {
@@ -95,4 +102,24 @@ func (br *branch) compose(dst []byte, m *wire.Message, d *dialog, i *invite) []b
 	c.line = appendSession(c.line, i.session, false)
 	c.Append(c.line)
 	return c.AppendTo(dst)
+}
+
+// mayFork reports whether another branch may answer in the place of one.
+func (a *anchor) mayFork() bool {
+	n := 0
+	for i := range a.rings.Stages {
+		n += len(a.rings.Stages[i].Targets)
+	}
+	return n != 1 || a.rings.Outcomes != (routing.Outcomes{})
+}
+
+// unreliable takes 100rel out of what a request supports and requires.
+func (c *composer) unreliable(m *wire.Message) {
+	for _, f := range [...]wire.Field{wire.Supported, wire.Require} {
+		for v := range m.All(f) {
+			if bytes.EqualFold(v.Bytes(), []byte("100rel")) {
+				c.Remove(v)
+			}
+		}
+	}
 }

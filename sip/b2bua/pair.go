@@ -49,6 +49,9 @@ type pairTimer struct {
 
 // Fired is the step of a timer of a pair.
 func (t *pairTimer) Fired() {
+	if t.name.Kind == call.TimerAck {
+		t.pair.confirm(t.name.Leg)
+	}
 	t.pair.step(call.Fired{Now: t.pair.a.tick(), Timer: t.name})
 	t.pair.a.settle()
 }
@@ -130,6 +133,9 @@ func (p *pair) do(e call.Effect) {
 		if t := p.timer(e.Timer, false); t != nil {
 			t.timer.Stop()
 		}
+		if e.Timer.Kind == call.TimerAck {
+			p.confirm(e.Timer.Leg)
+		}
 	case call.Journal:
 		a.journal()
 	case call.GiveUp:
@@ -155,6 +161,19 @@ func (p *pair) timer(name call.Timer, create bool) *pairTimer {
 	t.timer.Owner = t
 	p.timers = append(p.timers, t)
 	return t
+}
+
+// confirm stops repeating the 2xx to the INVITEs of a leg: it has them, or never
+// will.
+func (p *pair) confirm(leg call.Leg) {
+	if leg == call.A {
+		p.first.confirmed()
+	}
+	for _, x := range p.open {
+		if x.srv != nil && x.to == leg.Other() {
+			x.confirmed()
+		}
+	}
 }
 
 func (p *pair) exchange(id call.ID) *exchange {

@@ -26,7 +26,7 @@ func (b *B2BUA) Restore(calls []*feed.Call) {
 		if err == nil {
 			err = ln.Post(transaction.Task(func(set *transaction.Set) {
 				a := &anchor{b: b, lane: ln, set: set, live: c, domain: c.Domain, now: now}
-				a.a = restored(call.A, c.Legs[0].Dialog, &c.Legs[0])
+				a.a = restored(call.A, c.Domain, &c.Legs[0])
 				if c.State == feed.Talking {
 					a.wake()
 				} else {
@@ -41,9 +41,10 @@ func (b *B2BUA) Restore(calls []*feed.Call) {
 }
 
 // restored is a leg as the journal kept it.
-func restored(leg call.Leg, s *feed.Dialog, l *feed.Leg) dialog {
+func restored(leg call.Leg, domain string, l *feed.Leg) dialog {
+	s := l.Dialog
 	d := dialog{
-		leg: leg, callID: s.CallID, localTag: s.LocalTag, remoteTag: s.RemoteTag, local: s.LocalURI, remote: s.RemoteURI,
+		leg: leg, home: domain, callID: s.CallID, localTag: s.LocalTag, remoteTag: s.RemoteTag, local: s.LocalURI, remote: s.RemoteURI,
 		target: s.Target, routes: s.Routes, localSeq: s.LocalSeq + skip, remoteSeq: s.RemoteSeq,
 		flow: location.Flow{Transport: location.Transport(s.Transport), Local: s.Local, Remote: s.Remote},
 		sdp:  body{s.SDPType, []byte(s.SDP)},
@@ -75,7 +76,7 @@ func (a *anchor) wake() {
 	}
 	near, far := &c.Legs[0], &c.Legs[a.callee]
 	p := &pair{a: a}
-	p.legs[call.A], p.legs[call.B] = a.a, restored(call.B, far.Dialog, far)
+	p.legs[call.A], p.legs[call.B] = a.a, restored(call.B, c.Domain, far)
 	for i := range p.legs {
 		d := &p.legs[i]
 		if d.side.Kind == 0 {
@@ -132,7 +133,7 @@ func (a *anchor) abandon() {
 		if l.Dialog == nil {
 			continue
 		}
-		br := &branch{a: a, leg: i, d: restored(call.B, l.Dialog, l), ended: true}
+		br := &branch{a: a, leg: i, d: restored(call.B, c.Domain, l), ended: true}
 		br.d.localSeq -= skip
 		a.branches = append(a.branches, br)
 		a.b.lanes.Alias(br.d.callID, a.lane)
@@ -166,4 +167,3 @@ func (a *anchor) again() *transport.Packet {
 	}
 	return p.Own()
 }
-
