@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"bellhop/feed"
-	"bellhop/routing/call"
 	"bellhop/routing/directory"
 	"bellhop/sip/siptest"
 )
@@ -19,9 +18,6 @@ func noAnswer(number, to string) directory.Write {
 func TestForwardByNoAnswer(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T, h *house) {
-		if _, effects := call.New(call.Options{}, time.Now(), nil); len(effects) == 0 {
-			t.Skip("package call is not there yet")
-		}
 		h.apply(t, noAnswer("1002", "1003"), noAnswer("1003", "1004"))
 		ana, ben, cyd, dan := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12), h.registered(t, "desk-1003", 13), h.registered(t, "desk-1004", 14)
 		leg := ana.Call(t, "1002")

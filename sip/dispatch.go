@@ -82,10 +82,6 @@ func (s *Server) decided(u *setup, plan routing.Plan, trace routing.Trace, err e
 		s.refuse(u.srv, live, d.Status, d.Reason, string(d.Rule))
 	case routing.Ring:
 		live.Number = d.Number
-		if plan.Anchored != "" && !s.b2bua.Ready() {
-			s.refuse(u.srv, live, 501, "Anchored Call Needed: "+string(plan.Anchored), string(plan.Anchored))
-			return
-		}
 		if plan.Anchored != "" {
 			s.b2bua.Invite(u.lane, u.set, u.srv, &b2bua.Invitation{From: u.from, Plan: plan, Live: live})
 			return

@@ -69,14 +69,6 @@ func TestRules(t *testing.T) {
 		{name: "presence", with: []directory.Write{
 			put(directory.KindPresence, "user1002", `{"status":"lunch"}`), put(directory.KindPresenceTo, "user1002", `{"lunch":{"target":"1003"}}`),
 		}, rings: "1003", want: "181 INVITE", lines: []string{"Diversion: <sip:1002@bellhop.test>;reason=away;counter=1"}},
-		{
-			name: "a forward out of the domain needs one", want: "501 INVITE", reason: "Anchored Call Needed: anchor.domain", rule: "anchor.domain",
-			with: []directory.Write{
-				put(directory.KindClass, "far", `{"rules":[{"allow":"internal"},{"allow":"national"},{"allow":"mobile"},{"allow":"international"},{"allow":"sip:*"}]}`),
-				put(directory.KindTrunk, "world", `{"proof":"address","peers":["192.0.2.99"],"routes":[{"prefix":""}]}`),
-				put(directory.KindNumber, "1002", `{"user":"user1002","forwarding_class":"far"}`), forward("1002", "sip:bob@else.test"),
-			},
-		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -26,7 +26,6 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing"
-	"bellhop/routing/call"
 	"bellhop/routing/location"
 	"bellhop/sip/auth"
 	"bellhop/sip/lane"
@@ -168,10 +167,4 @@ func (b *B2BUA) reply(srv *transaction.Server, status int, reason, tag string, l
 	*buf = transaction.AppendReply(*buf, srv.Request, status, reason, []byte(tag), lines)
 	srv.Send(status, *buf)
 	b.txs.Release(buf)
-}
-
-// Ready reports whether calls can be anchored at all.
-func (b *B2BUA) Ready() bool {
-	_, effects := call.New(call.Options{}, time.Now(), nil)
-	return len(effects) > 0
 }

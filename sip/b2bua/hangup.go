@@ -2,29 +2,28 @@ package b2bua
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"bellhop/feed"
 	"bellhop/routing/call"
-	"bellhop/routing/directory"
 	"bellhop/routing/ring"
 	"bellhop/sip/transaction"
 	"bellhop/sip/wire"
 )
 
+// ErrNoCall reports that no live call has the id.
+var ErrNoCall = errors.New("b2bua: there is no such call")
+
 // HangUp ends a live call, anchored or proxied: one that was answered with BYE
 // to both ends, one that rings as if its caller had given up. It returns when all
-// of that was sent. The errors are [directory.ErrNotFound] of a call that is over,
-// [feed.ErrNotOurs] of one whose dialogs nobody wrote down, those of the lane, and
-// the context's.
+// of that was sent. The errors are [ErrNoCall], those of the lane, and the
+// context's.
 func (b *B2BUA) HangUp(ctx context.Context, id string) error {
 	c, ok := b.calls.ByID(id)
-	switch {
-	case !ok:
-		return fmt.Errorf("b2bua: call %s: %w", id, directory.ErrNotFound)
-	case c.Anchored == "" && c.State == feed.Talking && (len(c.Legs) == 0 || c.Legs[0].Dialog == nil):
-		return fmt.Errorf("b2bua: call %s: %w", id, feed.ErrNotOurs)
+	if !ok {
+		return fmt.Errorf("%w: %s", ErrNoCall, id)
 	}
 	ln, _, err := b.lanes.GetOrNew([]byte(c.CallID))
 	if err != nil {
