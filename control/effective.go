@@ -170,6 +170,9 @@ func (r *reach) present(status string) applied {
 		return applied{Rule: "presence.forward", Target: target}
 	}
 	if r.dnd.Enabled && r.dnd.Mode != directory.DNDRingerOff {
+		if r.dnd.Remotes && len(r.also) > 0 {
+			return applied{Rule: "snr", Also: r.also}
+		}
 		if r.dnd.Mode == directory.DNDVoicemail && r.voicemail {
 			return applied{Rule: "dnd", Target: directory.TargetVoicemail}
 		}

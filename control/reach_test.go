@@ -103,6 +103,9 @@ func TestEffectiveReach(t *testing.T) {
 		{"PUT", "/v1/me/callme", `{"target":"1003"}`, "callme 1003"},
 		{"PUT", "/v1/me/presence", `{"status":"lunch"}`, "presence.forward voicemail"}, // suspends it
 		{"PUT", "/v1/me/presence", `{"status":"office"}`, "callme 1003"},
+		{"PUT", "/v1/me/dnd", `{"enabled":true,"mode":"reject","remote_destinations":true}`, "callme 1003"},
+		{"DELETE", "/v1/me/callme", "", "snr ++4917112345"},
+		{"PUT", "/v1/me/callme", `{"target":"1003"}`, "callme 1003"},
 		{"PUT", "/v1/me/dnd", `{"enabled":true,"mode":"reject"}`, "callme 1003"},
 		{"PUT", "/v1/me/numbers/1001/forwarding", `{"all":{"internal":{"enabled":true,"target":"1002"}}}`, "forward.all 1002"},
 		{"PUT", "/v1/me/numbers/1001/forwarding", `{}`, "callme 1003"},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	_ "time/tzdata" // time zones of users, also where the system has none
 
 	"github.com/alecthomas/kong"
 

@@ -107,6 +107,14 @@ type Target struct {
 	User, Host string      // of a SIP URI
 }
 
+// external returns a number in its E.164 form where the plan knows it.
+func external(p dial.Plan, s string) string {
+	if n, ok := p.Parse(s); ok && n.E164 != "" {
+		return n.E164
+	}
+	return s
+}
+
 func parseTarget(p dial.Plan, s string) Target {
 	t := Target{Text: s, Voicemail: s == TargetVoicemail}
 	if t.Voicemail || s == "" {
@@ -160,7 +168,7 @@ func CompileLine(d LineDocuments) *Line {
 		RingTime: firstOf(time.Duration(n.RingTime), time.Duration(t.Defaults.RingTime), DefaultRingTime),
 		RingSet:  n.RingTime != 0, Label: n.Label, OwnClass: n.ClassOfService != "",
 		Class: d.Class, ForwardingClass: d.Forwarded,
-		Group: d.Group, MainNumber: d.Site.MainNumber, Limits: quota(n.Limits, t.Defaults.Limits, numberLimits()),
+		Group: d.Group, MainNumber: external(t.Plan, d.Site.MainNumber), Limits: quota(n.Limits, t.Defaults.Limits, numberLimits()),
 		Devices: d.Devices,
 	}
 	path := "numbers/" + d.Name + "/forwarding/"

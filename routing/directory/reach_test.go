@@ -89,7 +89,7 @@ func TestRemoteFaults(t *testing.T) {
 func TestLoadReach(t *testing.T) {
 	t.Parallel()
 	view := directory.Assume(reachBase(t), []directory.Write{
-		put(t, "sites/hq", `{"main_number":"+49 89 7007"}`),
+		put(t, "sites/hq", `{"main_number":"089 7007"}`),
 		put(t, "numbers/1005", `{"user":"cleo","site":"hq","public":"+4989111","limits":{"calls":2,"attempts_per_minute":"unlimited"}}`),
 		put(t, "domains/"+domain, `{"realm":"r","region":"DE","defaults":{"limits":{"calls":5,"premium_minutes":7}},"policies":{"limits":{"calls":"unlimited"}}}`),
 		put(t, "users/cleo/callme", `{"target":"1003"}`),
