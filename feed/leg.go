@@ -15,6 +15,8 @@ type Leg struct {
 	Trunk      string    `json:"trunk,omitempty"`    // by which it came or left
 	Remote     string    `json:"remote,omitempty"`   // id of the remote destination that it is (rules snr.*)
 	Identity   string    `json:"identity,omitempty"` // who was shown to it, "" as received, "anonymous" nobody
+	By         string    `json:"by,omitempty"`       // the number that sent the call out by Trunk: the caller's, or whose setting it was
+	Kind       string    `json:"kind,omitempty"`     // of the destination outside: "mobile", "international"
 	State      CallState `json:"state"`
 	Status     int       `json:"status,omitempty"` // final response
 	Started    time.Time `json:"started,omitzero"`

@@ -96,7 +96,7 @@ func (d *decider) remoteTrunk(l *directory.Line, r *directory.Remote, at place, 
 		d.about(l, rule, "", r.Setting, r.Target.Text)
 		return
 	}
-	t, ok := d.exit(at.external, by)
+	t, ok := d.exit(at, by)
 	switch {
 	case d.lacks():
 	case !ok:

@@ -50,7 +50,7 @@ func (d *decider) leads(to string) bool {
 // leave sends a call out by a trunk: for the caller, or, where by is not nil, by
 // a setting of that number.
 func (d *decider) leave(at place, by *directory.Line) Decision {
-	t, ok := d.exit(at.external, by)
+	t, ok := d.exit(at, by)
 	if d.lacks() {
 		return nil
 	}
@@ -88,7 +88,8 @@ func (d *decider) owner() string {
 // exit returns the target of a number or an address outside: the trunk of the
 // first route, and in Others those that follow when it fails over. It reports
 // false when all of them are full, or no route leads there.
-func (d *decider) exit(to string, by *directory.Line) (t ring.Target, ok bool) {
+func (d *decider) exit(at place, by *directory.Line) (t ring.Target, ok bool) {
+	to := at.external
 	for i := range d.t.Trunks {
 		r := &d.t.Trunks[i]
 		if !strings.HasPrefix(to, r.Prefix) || r.Name == t.Trunk || slices.Contains(t.Others, r.Name) {
@@ -103,7 +104,7 @@ func (d *decider) exit(to string, by *directory.Line) (t ring.Target, ok bool) {
 			t.Others = append(t.Others, r.Name)
 		default:
 			ok = true
-			t = ring.Target{Trunk: r.Name, Contact: to, Instance: to, Q: 1000, Identity: d.shown(r.CallerID, by)}
+			t = ring.Target{Trunk: r.Name, Kind: at.kind.String(), Contact: to, Instance: to, Q: 1000, Identity: d.shown(r.CallerID, by)}
 		}
 	}
 	return t, ok

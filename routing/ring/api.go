@@ -174,6 +174,9 @@ type Target struct {
 	Trunk string
 	// Others are the trunks that follow, in order, when Trunk fails over.
 	Others []string
+	// Kind is the kind of destination that a trunk target is: "international"
+	// (rules limit.minutes).
+	Kind string
 	// Remote is the id of the remote destination that this target is (rules
 	// snr.*), "" for others: see [Plan].
 	Remote string

@@ -43,7 +43,7 @@ func (a *anchor) invite(e ring.Invite) {
 	a.update(func(l *feed.Call) {
 		l.Legs = append(l.Legs, feed.Leg{
 			Number: br.number(), Device: e.Target.Device, Trunk: e.Target.Trunk, Remote: e.Target.Remote,
-			Identity: identity(e.Target.Identity), State: feed.Calling, Started: a.now,
+			Identity: identity(e.Target.Identity), By: br.by(), Kind: e.Target.Kind, State: feed.Calling, Started: a.now,
 		})
 	})
 	p := br.pair()
@@ -63,6 +63,22 @@ func (br *branch) number() string {
 		return br.target.Contact
 	}
 	return br.a.rings.Number
+}
+
+// by is the number that sends the call out by a trunk: the one at hand for its
+// remote destination, else whose forward came last, else the caller's.
+func (br *branch) by() string {
+	a := br.a
+	switch n := len(a.hops); {
+	case br.target.Trunk == "":
+		return ""
+	case br.target.Remote != "":
+		return a.rings.Number
+	case n > 0:
+		return a.hops[n-1].Number
+	default:
+		return a.from.Caller.Number
+	}
 }
 
 // identity is who is shown to a target as a leg says it.

@@ -45,7 +45,7 @@ func appendCall(b []byte, c *feed.Call) []byte {
 		b = appendString(b, s.Setting)
 		b = appendString(b, s.Value)
 	}
-	return appendReaders(appendLegs(b, c), story)
+	return appendSenders(appendReaders(appendLegs(b, c), story), c)
 }
 
 // appendReaders writes what segmentFormat 3 has more than 2: who may read the
@@ -130,6 +130,9 @@ func decodeCall(b []byte, format byte) (*feed.Call, error) {
 			}
 			c.Story[i].Owner = r.string()
 		}
+	}
+	if format > 3 {
+		r.senders(c)
 	}
 	if r.bad || r.s != "" {
 		return nil, errShort

@@ -72,15 +72,22 @@ func fill(t testing.TB, v reflect.Value) {
 	}
 }
 
-// Journals of older formats are read: calls of 1 have no legs, and stories up to
-// 2 do not say who may read them.
+// Journals of older formats are read: calls of 1 have no legs, stories up to 2 do
+// not say who may read them, and legs up to 3 not who sent them out.
 func TestOlderFormats(t *testing.T) {
 	t.Parallel()
 	want := full(t, "0123456789abc")
+	for i := range want.Legs {
+		want.Legs[i].By, want.Legs[i].Kind = "", ""
+	}
+	got, err := journal.DecodeCall3(journal.EncodeCall3(want))
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || err != nil {
+		t.Errorf("call of format 3: %v (-want +got):\n%s", err, diff)
+	}
 	for i := range want.Story {
 		want.Story[i].Level, want.Story[i].Owner = feed.NoLevel, ""
 	}
-	got, err := journal.DecodeCall2(journal.EncodeCall2(want))
+	got, err = journal.DecodeCall2(journal.EncodeCall2(want))
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || err != nil {
 		t.Errorf("call of format 2: %v (-want +got):\n%s", err, diff)
 	}

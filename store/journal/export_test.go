@@ -33,7 +33,14 @@ func EncodeCall1(c *feed.Call) []byte { b := EncodeCall2(c); return b[:len(b)-2]
 
 // EncodeCall2 is EncodeCall in the form of format 2, for a story that does not
 // say who may read it.
-func EncodeCall2(c *feed.Call) []byte { b := appendCall(nil, c); return b[:len(b)-2*len(c.Story)] }
+func EncodeCall2(c *feed.Call) []byte { b := EncodeCall3(c); return b[:len(b)-2*len(c.Story)] }
+
+// EncodeCall3 is EncodeCall in the form of format 3, for legs that do not say who
+// sent them out.
+func EncodeCall3(c *feed.Call) []byte { b := appendCall(nil, c); return b[:len(b)-2*len(c.Legs)] }
+
+// DecodeCall3 is DecodeCall in the form of format 3.
+func DecodeCall3(b []byte) (*feed.Call, error) { return decodeCall(b, 3) }
 
 // DecodeCall2 is DecodeCall in the form of format 2.
 func DecodeCall2(b []byte) (*feed.Call, error) { return decodeCall(b, 2) }

@@ -198,6 +198,9 @@ func (j *Journal) Ended(c *feed.Call) error {
 		return fmt.Errorf("%w: %q", ErrID, c.ID)
 	}
 	e := j.table.remove(c.ID)
+	if e != nil {
+		j.table.ledger.ended(e.call.Load(), c)
+	}
 	err := j.appendEnded(e, c)
 	j.feed.Publish(feed.CallChanged{Call: c})
 	return err
@@ -232,8 +235,8 @@ func (j *Journal) Count(domain, number string) int {
 
 // Usage returns what the key of a [routing.NeedUsage] has in use: a number, a
 // whole domain, or a trunk.
-func (j *Journal) Usage(_, _ string, _ time.Time) routing.Usage {
-	return routing.Usage{} // a call does not tell its legs yet
+func (j *Journal) Usage(domain, key string, now time.Time) routing.Usage {
+	return j.table.ledger.usage(domain, key, now)
 }
 
 // Len returns how many calls are live.
@@ -292,6 +295,7 @@ func (j *Journal) Close() error {
 // forget ends the calls that gave no sign of life for [Silence] and [Forget].
 func (j *Journal) forget(now time.Time) {
 	lost := j.table.entries(func(c *feed.Call) bool { return now.After(deadline(c).Add(Forget)) })
+	j.table.ledger.forget(now)
 	for _, e := range lost {
 		c := *e.call.Load()
 		c.State, c.EndedAt, c.Outcome = feed.Ended, deadline(&c), "lost"

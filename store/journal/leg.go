@@ -45,6 +45,23 @@ func appendLegs(b []byte, c *feed.Call) []byte {
 	return b
 }
 
+// appendSenders writes what segmentFormat 4 has more than 3: who sent a leg out,
+// and to what kind of destination.
+func appendSenders(b []byte, c *feed.Call) []byte {
+	for i := range c.Legs[:min(len(c.Legs), maxLegs)] {
+		b = appendString(b, c.Legs[i].By)
+		b = appendString(b, c.Legs[i].Kind)
+	}
+	return b
+}
+
+// senders reads what appendSenders wrote.
+func (r *reader) senders(c *feed.Call) {
+	for i := range c.Legs {
+		c.Legs[i].By, c.Legs[i].Kind = r.string(), r.string()
+	}
+}
+
 func appendDialog(b []byte, d *feed.Dialog) []byte {
 	for _, s := range [...]string{d.CallID, d.LocalTag, d.RemoteTag, d.LocalURI, d.RemoteURI, d.Target} {
 		b = appendString(b, s)

@@ -15,14 +15,15 @@ import (
 const shards = 64
 
 // table is the live calls, found by id, by Call-ID and caller's tag, and by the
-// numbers in them. Lock order: byID, then byKey, then numbers; no two of one
-// kind at once.
+// numbers in them. Lock order: byID, then byKey, then numbers, then the ledger; no
+// two of one kind at once.
 type table struct {
 	seed    maphash.Seed
 	size    atomic.Int64
 	byID    [shards]idShard
 	byKey   [shards]keyShard
 	numbers [shards]numberShard
+	ledger  ledger
 }
 
 type idShard struct {
@@ -90,6 +91,7 @@ func (t *table) put(c *feed.Call) *entry {
 	e.call.Store(c)
 	sh.calls[c.ID] = e
 	t.size.Add(1)
+	t.ledger.change(nil, c)
 
 	ks := &t.byKey[maphash.String(t.seed, c.CallID)%shards]
 	ks.mu.Lock()
@@ -116,7 +118,7 @@ func (t *table) update(c *feed.Call) bool {
 
 // replaceLocked makes c the call of e; the id's shard is locked.
 func (t *table) replaceLocked(e *entry, c *feed.Call) {
-	e.call.Store(c)
+	t.ledger.change(e.call.Swap(c), c)
 	if keys := keysOf(c); keys != e.linked {
 		t.unlink(e)
 		t.link(e, keys)
@@ -134,6 +136,7 @@ func (t *table) remove(id string) *entry {
 	}
 	delete(sh.calls, id)
 	t.size.Add(-1)
+	t.ledger.change(e.call.Load(), nil)
 	callID := e.call.Load().CallID
 	ks := &t.byKey[maphash.String(t.seed, callID)%shards]
 	ks.mu.Lock()

@@ -97,6 +97,8 @@ func appendLeg(b []byte, l *feed.Leg) []byte {
 	b = appendOptional(b, "trunk", l.Trunk)
 	b = appendOptional(b, "remote", l.Remote)
 	b = appendOptional(b, "identity", l.Identity)
+	b = appendOptional(b, "by", l.By)
+	b = appendOptional(b, "kind", l.Kind)
 	if l.Status != 0 {
 		b = append(b, `,"status":`...)
 		b = strconv.AppendInt(b, int64(l.Status), 10)
