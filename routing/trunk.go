@@ -110,14 +110,11 @@ func (d *decider) exit(at place, by *directory.Line) (t ring.Target, ok bool) {
 	return t, ok
 }
 
-// The identity of a caller that nobody is shown (RFC 3323 §4.1).
-const (
-	anonymous     = "anonymous"
-	anonymousHost = "anonymous.invalid"
-)
+// anonymous is a caller that nobody is shown (RFC 3323 §4.1).
+const anonymous = "anonymous"
 
-func hidden(asserted string) *ring.Identity {
-	return &ring.Identity{User: anonymous, Host: anonymousHost, Display: "Anonymous", Asserted: asserted, Hidden: true}
+func (d *decider) hidden(asserted string) *ring.Identity {
+	return &ring.Identity{User: anonymous, Host: d.t.Name, Display: "Anonymous", Asserted: asserted, Hidden: true}
 }
 
 // shown is who a trunk with a caller id policy is shown, when the caller or a
@@ -134,7 +131,7 @@ func (d *decider) shown(policy string, by *directory.Line) *ring.Identity {
 	case policy == directory.CallerMain && own.MainNumber != "":
 		id.User = own.MainNumber
 		if own.CallerID == directory.CallerIDHidden {
-			return hidden(asserted)
+			return d.hidden(asserted)
 		}
 		return id
 	case policy == directory.CallerForwarding:
@@ -142,13 +139,13 @@ func (d *decider) shown(policy string, by *directory.Line) *ring.Identity {
 		own = d.caller
 	case !d.internal: // the first caller, as received
 		if id.User = firstOf(d.from.E164, d.v.Caller.Number); id.User == "" || id.User == anonymous {
-			return hidden(asserted)
+			return d.hidden(asserted)
 		}
 		return id
 	}
 	switch own.CallerID {
 	case directory.CallerIDHidden:
-		return hidden(asserted)
+		return d.hidden(asserted)
 	case "":
 		id.User = firstOf(own.Public, own.MainNumber, own.Number)
 		if id.User == own.Public {
@@ -167,7 +164,7 @@ func (d *decider) within() *ring.Identity {
 	case d.caller == nil || d.caller.CallerID == "":
 		return nil
 	case d.caller.CallerID == directory.CallerIDHidden:
-		return hidden("")
+		return d.hidden("")
 	default:
 		return &ring.Identity{User: d.caller.CallerID, Host: d.t.Name}
 	}

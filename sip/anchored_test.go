@@ -1,6 +1,7 @@
 package sip_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -59,5 +60,21 @@ func TestForwardByNoAnswer(t *testing.T) {
 		if r.Outcome != "answered" || r.Number != "1004" || r.Device != "desk-1004" || r.Anchored == "" || len(r.Legs) != 4 {
 			t.Errorf("record = %+v", r)
 		}
+	})
+}
+
+// TestHiddenCaller: a caller that hides its number is nobody to phones that ring.
+func TestHiddenCaller(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		h.apply(t, put(directory.KindNumber, "1001", `{"user":"user1001","caller_id":"hidden"}`))
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		ana.Call(t, "1002")
+		invite := ben.Wait(t, "INVITE")
+		if from := invite.Header("From"); !strings.Contains(from, "<sip:anonymous@anonymous.invalid>") || strings.Contains(string(invite.Raw), "1001") {
+			t.Errorf("a hidden caller is shown:\n%s", invite.Raw)
+		}
+		ben.Reply(invite, siptest.Answer{Status: 486})
+		ana.Wait(t, "486 INVITE")
 	})
 }

@@ -37,13 +37,16 @@ func (a *anchor) invite(e ring.Invite) {
 		a.branches = append(a.branches, nil)
 	}
 	br := &branch{a: a, id: e.Branch, target: e.Target, alert: a.rings.Alert, leg: len(a.live.Legs)}
+	if br.target.Identity == nil {
+		br.target.Identity = a.rings.Identity
+	}
 	a.branches[e.Branch] = br
 	a.b.metrics.branches.Inc()
 	br.meet()
 	a.update(func(l *feed.Call) {
 		l.Legs = append(l.Legs, feed.Leg{
 			Number: br.number(), Device: e.Target.Device, Trunk: e.Target.Trunk, Remote: e.Target.Remote,
-			Identity: identity(e.Target.Identity), By: br.by(), Kind: e.Target.Kind, State: feed.Calling, Started: a.now,
+			Identity: identity(br.target.Identity), By: br.by(), Kind: e.Target.Kind, State: feed.Calling, Started: a.now,
 		})
 	})
 	p := br.pair()
