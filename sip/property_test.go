@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"bellhop/routing/directory"
 	"bellhop/sip/siptest"
 )
 
@@ -18,6 +19,20 @@ import (
 // caller gets one kind of final response, and five minutes later nothing is left.
 func TestUnkindNetworks(t *testing.T) {
 	t.Parallel()
+	unkindNetworks(t, nil)
+}
+
+// TestUnkindNetworksAnchored plays them with settings that anchor most calls.
+func TestUnkindNetworksAnchored(t *testing.T) {
+	t.Parallel()
+	unkindNetworks(t, []directory.Write{
+		put(directory.KindNumber, "1001", `{"user":"user1001","caller_id":"hidden"}`), noAnswer("1002", "1003"),
+		put(directory.KindForwarding, "1003", `{"busy":{"both":{"enabled":true,"target":"1004"}},"unreachable":{"both":{"enabled":true,"target":"1004"}}}`),
+	})
+}
+
+func unkindNetworks(t *testing.T, with []directory.Write) {
+	t.Helper()
 	const seeds, rows = 200, 8
 	saw := &finals{n: make(map[int]int)}
 	t.Cleanup(func() { // all that should have been played was
@@ -32,7 +47,7 @@ func TestUnkindNetworks(t *testing.T) {
 			t.Parallel()
 			for i := range seeds / rows {
 				seed := uint64(row*seeds/rows + i)
-				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { unkind(t, seed, saw) }) {
+				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { unkind(t, seed, saw, with) }) {
 					return
 				}
 			}
@@ -47,10 +62,11 @@ type finals struct {
 }
 
 // unkind is one run.
-func unkind(t *testing.T, seed uint64, saw *finals) {
+func unkind(t *testing.T, seed uint64, saw *finals, with []directory.Write) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHouse(t, seed)
+		h.apply(t, with...)
 		rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // to be repeated
 		h.net.SetFaults(siptest.Faults{
 			Loss: rnd.Float64() * 0.2, Double: rnd.Float64() * 0.2, Late: rnd.Float64() * 0.3,
