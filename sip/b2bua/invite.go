@@ -44,7 +44,7 @@ func (a *anchor) uri(user, host string) string {
 // appendIdentity writes who is shown beside From (RFC 3325, RFC 3323).
 func (a *anchor) appendIdentity(dst []byte, id *ring.Identity) []byte {
 	if id.Asserted != "" {
-		dst = wire.AppendLine(dst, "P-Asserted-Identity", "<"+a.uri(id.Asserted, id.Host)+">")
+		dst = wire.AppendLine(dst, "P-Asserted-Identity", "<"+a.uri(id.Asserted, "")+">")
 	}
 	if id.Hidden {
 		dst = append(dst, "Privacy: id\r\n"...)
