@@ -1,7 +1,6 @@
 package trunk
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,12 +158,12 @@ func (m *Manager) Result(a transport.Attempt, status int, retryAfter time.Durati
 
 // result is a status as metrics spell it.
 func result(status int) string {
-	switch {
-	case status == 0:
+	switch status {
+	case 0:
 		return "silent"
-	case status == 503:
+	case 503:
 		return "503"
 	default:
-		return fmt.Sprintf("%dxx", cmp.Or(status/100, 1))
+		return fmt.Sprintf("%dxx", status/100)
 	}
 }

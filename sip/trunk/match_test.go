@@ -116,7 +116,7 @@ func TestMatch(t *testing.T) {
 }
 
 // TestMatchAllocs: with a thousand trunks a packet costs no memory.
-func TestMatchAllocs(t *testing.T) {
+func TestMatchAllocs(t *testing.T) { //nolint:paralleltest // counts allocations
 	var trunks []directory.Peering
 	for i := range 1000 {
 		trunks = append(trunks, peering(t, fmt.Sprintf("a%d", i), fmt.Sprintf(`{"proof":"address","peers":["192.0.2.99"],"sources":["10.%d.%d.0/%d"],"spoofable":"accepted"}`, i/250, i%250, 24+i%8)))
@@ -148,8 +148,10 @@ func TestMatchAgrees(t *testing.T) {
 				continue // overlaps of equals are refused by settings
 			}
 			all = append(all, s)
-			trunks = append(trunks, directory.Peering{Domain: domain, Name: fmt.Sprint(i, " ", s.Prefix), Sources: []directory.Source{s},
-				Trunk: directory.Trunk{Proof: directory.ProofAddress, Spoofable: directory.SpoofableAccepted}})
+			trunks = append(trunks, directory.Peering{
+				Domain: domain, Name: fmt.Sprint(i, " ", s.Prefix), Sources: []directory.Source{s},
+				Trunk: directory.Trunk{Proof: directory.ProofAddress, Spoofable: directory.SpoofableAccepted},
+			})
 		}
 		m := matching(t, trunks...)
 		from := netip.AddrFrom4([4]byte{10, byte(rapid.IntRange(0, 2).Draw(rt, "from b")), 0, byte(rapid.IntRange(0, 5).Draw(rt, "from d"))})

@@ -164,14 +164,13 @@ func (r *resolver) naptr(ctx context.Context, p directory.Peer) ([]service, erro
 }
 
 func srvName(t location.Transport, host string) string {
-	switch t {
-	case location.UDP:
-		return "_sip._udp." + host
-	case location.TLS:
-		return "_sips._tcp." + host
-	default:
-		return "_sip._tcp." + host
+	service := "_sip._tcp."
+	if t == location.UDP {
+		service = "_sip._udp."
+	} else if t == location.TLS {
+		service = "_sips._tcp."
 	}
+	return service + host
 }
 
 // endpoints finds port and addresses (RFC 3263 §4.2).
