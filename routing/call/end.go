@@ -19,7 +19,6 @@ func (s *step) abandon() {
 	for i := range s.open {
 		r := s.open[i]
 		if r.method == Invite && !r.cancelled {
-			r.cancelled = true
 			s.do(Cancel{Leg: r.from.Other(), ID: r.id})
 		}
 		if !r.own && !r.answered {

@@ -133,6 +133,23 @@ func TestReliable(t *testing.T) {
 			},
 		},
 		{
+			name: "kept, and the 2xx has one itself", options: call.Options{SDP: true}, first: "INVITE 0 to B",
+			events: []at{
+				{0, call.Response{Leg: b, ID: 0, Status: 183, SDP: true, Reliable: true}, "prack -1 to B"},
+				{0, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+			},
+		},
+		{
+			name: "the PRACK with the answer comes after the 2xx", first: "INVITE 0 to B",
+			events: []at{
+				{0, rel(b, 0, 183), "183 of 0 to A reliably"},
+				{0, res(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, offer(b, 1, call.Update), "answer 1 of B 500 after 7s"},
+				{0, offer(a, 2, call.Prack), "PRACK 2 to B"},
+				{0, offer(b, 3, call.Update), "UPDATE 3 to A"},
+			},
+		},
+		{
 			name: "an offer that nobody sees is not acknowledged", first: "INVITE 0 to B",
 			events: []at{{0, call.Response{Leg: b, ID: 0, Status: 183, SDP: true, Reliable: true}, ""}},
 		},
@@ -326,6 +343,37 @@ func TestGlare(t *testing.T) {
 				at{900 * second, sdp(b, 1, 200), "ack 1 to B; stop glare A; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 1 to A expires 30m0s uas; start ack A in 32s"},
 				at{901 * second, fired(call.TimerGlare, a), ""},
 			),
+		},
+		{
+			name: "a late offer with our refresh of the other end", options: call.Options{SDP: true, Interval: half}, first: "INVITE 0 to B",
+			events: []at{
+				{0, says(b, 0, 200, call.Session{Expires: half, Refresher: call.UAC}), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, ack(a), ""},
+				{900 * second, fired(call.TimerRefresh, b), "refresh -1 to B by INVITE"},
+				{900 * second, req(a, 1, call.Invite), "answer 1 of A 491"},
+			},
+		},
+		{
+			name: "a refresh waits for a late offer", options: call.Options{SDP: true, Session: timer}, first: "INVITE 0 to B", timers: true,
+			events: []at{
+				{0, sdp(b, 0, 200), "ack 0 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
+				{0, ack(a), "stop ack A"},
+				{900 * second, req(b, 1, call.Invite), "INVITE 1 to A expires 30m0s uac"},
+				{900 * second, fired(call.TimerRefresh, a), "start refresh A in 2s"},
+				// The caller says that it refreshes from now on.
+				{901 * second, says(a, 1, 200, timer), "ack 1 to A; start expire A in 29m28s; stop refresh A; journal; 200 of 1 to B; start ack B in 32s"},
+			},
+		},
+		{
+			name: "a refresh waits for the ACK", options: call.Options{SDP: true, Session: call.Session{Expires: half, Update: true}}, first: "INVITE 0 to B", timers: true,
+			events: []at{
+				{0, sdp(b, 0, 200), "ack 0 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
+				{0, ack(a), "stop ack A"},
+				{900 * second, fired(call.TimerRefresh, a), "refresh -1 to A by UPDATE expires 30m0s uac"},
+				{900 * second, timedReq(a, 1, call.Invite, timer), "INVITE 1 to B"},
+				{900 * second, sdp(b, 1, 200), "ack 1 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 1 to A expires 30m0s uas; start ack A in 32s"},
+				{900 * second, res(a, -1, 405), "start refresh A in 2s"},
+			},
 		},
 		{
 			name: "a refresh waits for an INVITE", options: call.Options{SDP: true, Session: timer}, first: "INVITE 0 to B", timers: true,

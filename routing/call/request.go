@@ -88,25 +88,20 @@ func (s *step) refuse(ev Request, status int) {
 
 // inviteNow returns the status that an INVITE of an end gets, 0 when it can go
 // on. The end whose own INVITE is open gets 500, and 491 when one is under way
-// towards it (RFC 3261 §14.2), or when the other leg is not free.
+// towards it (RFC 3261 §14.2), or when the other leg is not free. An INVITE that
+// refreshes has an offer: that is in the way.
 func (s *step) inviteNow(ev Request) int {
 	x, y := &s.legs[ev.Leg], &s.legs[ev.Leg.Other()]
 	switch {
 	case s.inviting(ev.Leg) >= 0:
 		return 500
-	case s.phase == early, s.inviting(ev.Leg.Other()) >= 0, s.refreshing(A), s.refreshing(B), y.unacked, x.waits:
+	case s.phase == early, s.inviting(ev.Leg.Other()) >= 0, y.unacked, x.waits:
 		return 491
 	}
 	if x.unacked { // its ACK is lost or late, but it has our 2xx (RFC 5407 §3.1.5)
 		s.acked(ev.Leg, false)
 	}
 	return s.offerNow(ev.Leg)
-}
-
-// refreshing reports whether an INVITE of ours is under way on a leg.
-func (s *step) refreshing(l Leg) bool {
-	i := s.find(s.legs[l].refresh)
-	return s.legs[l].refresh != 0 && i >= 0 && s.open[i].method == Invite
 }
 
 // offerNow returns the status that an offer of an end gets, 0 when it can go on:

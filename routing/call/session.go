@@ -117,7 +117,7 @@ func (s *step) refresh(l Leg) {
 	if !g.timing.Update {
 		m = Invite
 		// RFC 3261 §14.1: one INVITE at a time in a dialog, and one offer.
-		if g.offer != stable || g.unacked || s.inviting(A) >= 0 || s.inviting(B) >= 0 || s.legs[l.Other()].waits {
+		if g.offer != stable || g.unacked || s.inviting(A) >= 0 || s.inviting(B) >= 0 {
 			s.start(TimerRefresh, l, soon)
 			return
 		}

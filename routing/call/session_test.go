@@ -55,6 +55,11 @@ func TestSession(t *testing.T) {
 			events: []at{{0, says(b, 0, 200, call.Session{}), "ack 0 to B; start expire A in 29m28s; journal; 200 of 0 to A expires 30m0s uac; start ack A in 32s"}},
 		},
 		{
+			name: "one that wants more is asked for more", options: call.Options{SDP: true, Session: call.Session{Supported: true, MinSE: 2 * half}, Interval: half},
+			first: "INVITE 0 to B expires 30m0s uas", timers: true,
+			events: []at{{0, says(b, 0, 200, call.Session{}), "ack 0 to B; start expire A in 59m28s; journal; 200 of 0 to A expires 1h0m0s uac; start ack A in 32s"}},
+		},
+		{
 			name: "a proxy asks for a caller that does not know it: we refresh", options: call.Options{SDP: true, Session: call.Session{Expires: half, Update: true}},
 			first: "INVITE 0 to B", timers: true,
 			events: []at{
