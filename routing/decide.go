@@ -29,6 +29,7 @@ type decider struct {
 	t        *directory.Tenant
 	caller   *directory.Line // of an internal caller; nil for others
 	from     dial.Number     // the caller, as settings may name it
+	as       string          // the number that a caller from outside is shown as: snr.inbound
 	internal bool
 	invite   bool
 	broke    bool            // the last number's forward was not followed: loop breakout
@@ -108,6 +109,7 @@ func (d *decider) findCaller() {
 	}
 	if !d.internal {
 		d.from.E164 = d.foreign(c).E164
+		d.recognise()
 		return
 	}
 	l, ok := d.w.number(d.t.Name, c)
@@ -117,6 +119,26 @@ func (d *decider) findCaller() {
 	d.from.Ext = c
 	if d.caller = l; l != nil {
 		d.from.E164 = l.Public
+	}
+}
+
+// recognise finds the user whose remote destination calls (rule snr.inbound).
+// A caller id says so only where the trunk answers for it.
+func (d *decider) recognise() {
+	if d.v.Origin != OriginTrunk || !d.invite || d.from.E164 == "" {
+		return
+	}
+	if c := d.t.Carrier(d.v.Trunk); c == nil || !c.Verified {
+		return
+	}
+	number, ok := d.w.name(NeedCaller, d.t.Name, d.from.E164)
+	if !ok {
+		d.lack(NeedCaller, d.from.E164)
+		return
+	}
+	d.as = number
+	if number != "" && len(d.v.Hops) == 0 {
+		d.say(Entry{Rule: SNRInbound, Number: number, Value: d.from.E164, Level: ForAdmin})
 	}
 }
 

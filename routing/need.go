@@ -19,6 +19,7 @@ const (
 	NeedBindings          // Key is an extension: PutBindings
 	NeedCalls             // Key is an extension: PutCalls
 	NeedUsage             // Key is an extension, "" for the whole domain, or "trunk:" and the name of a trunk: PutUsage
+	NeedCaller            // Key is an E.164 number outside: PutCaller
 )
 
 // String returns the kind as logs and metrics spell it.
@@ -40,6 +41,8 @@ func (k NeedKind) String() string {
 		return "calls"
 	case NeedUsage:
 		return "usage"
+	case NeedCaller:
+		return "caller"
 	default:
 		return "unknown"
 	}

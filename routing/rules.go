@@ -38,6 +38,11 @@ const (
 	SNRScreened RuleName = "snr.screened"  // needs media
 	SNRRingTime RuleName = "snr.ring-time" // the ring time ends before the destination had its own
 
+	// SNRInbound says that a call comes from the remote destination of a user, by
+	// a trunk whose caller ids are true: it shows as the user's. Nothing else
+	// follows from it.
+	SNRInbound RuleName = "snr.inbound"
+
 	PresenceForward RuleName = "presence.forward"
 	DND             RuleName = "dnd"
 	Busy            RuleName = "busy"
@@ -64,7 +69,7 @@ func Rules() []RuleName {
 		ForwardUnreachable, ForwardOverride, ForwardLoopBreakout, ForwardTooMany,
 		ForwardExternalLoop, DeviceRedirect, CallMe, CallMeUnusable, LimitCalls,
 		LimitAttempts, LimitMinutes, SNR, SNRSchedule, SNRCallers, SNRTooSoon,
-		SNRScreened, SNRRingTime, PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal,
+		SNRScreened, SNRRingTime, SNRInbound, PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal,
 		CallAnchored,
 	}
 }

@@ -158,9 +158,12 @@ func (d *decider) shown(policy string, by *directory.Line) *ring.Identity {
 }
 
 // within is who devices of the domain are shown: nil for the caller as received,
-// which is all but a caller that hides or replaces its number.
+// which is all but a caller that hides or replaces its number, and the user's
+// number for a remote destination that calls.
 func (d *decider) within() *ring.Identity {
 	switch {
+	case d.as != "":
+		return &ring.Identity{User: d.as, Host: d.t.Name}
 	case d.caller == nil || d.caller.CallerID == "":
 		return nil
 	case d.caller.CallerID == directory.CallerIDHidden:

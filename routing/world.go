@@ -34,7 +34,7 @@ type (
 		line        *directory.Line
 	}
 	nameEntry struct {
-		kind                 NeedKind // NeedUser or NeedDevice
+		kind                 NeedKind // NeedUser, NeedDevice or NeedCaller
 		domain, name, number string
 	}
 	bindingsEntry struct {
@@ -101,6 +101,18 @@ func (w *World) PutUser(domain, user, number string) {
 // device or it has none.
 func (w *World) PutDevice(domain, device, number string) {
 	w.names = append(w.names, nameEntry{NeedDevice, domain, device, number})
+}
+
+// PutCaller says what the main number of the user is whose remote destination a
+// number outside is; "" when it is nobody's, or that of several.
+func (w *World) PutCaller(domain, e164, number string) {
+	w.names = append(w.names, nameEntry{NeedCaller, domain, e164, number})
+}
+
+// Caller returns what PutCaller put.
+func (w *World) Caller(domain, e164 string) string {
+	number, _ := w.name(NeedCaller, domain, e164)
+	return number
 }
 
 // PutBindings says where the devices of a number are: the bindings of its AOR
@@ -192,7 +204,7 @@ func (w *World) has(n Need) (ok bool) {
 		_, ok = w.domain(n.Key)
 	case NeedNumber:
 		_, ok = w.number(n.Domain, n.Key)
-	case NeedUser, NeedDevice:
+	case NeedUser, NeedDevice, NeedCaller:
 		_, ok = w.name(n.Kind, n.Domain, n.Key)
 	case NeedBindings:
 		_, ok = w.bound(n.Domain, n.Key)
@@ -211,11 +223,11 @@ func (w *World) has(n Need) (ok bool) {
 type Answer struct {
 	Tenant *directory.Tenant // to NeedDomain
 	Line   *directory.Line   // to NeedNumber
-	Number string            // to NeedUser and NeedDevice
+	Number string            // to NeedUser, NeedDevice and NeedCaller
 }
 
-// Compile answers a need from a view of the directory: of domains, numbers, users
-// and devices. It reports false for bindings, calls and usage, which no directory
+// Compile answers a need from a view of the directory: of domains, numbers, users,
+// devices and callers. It reports false for bindings, calls and usage, which no directory
 // holds.
 func Compile(view directory.View, need Need) (a Answer, ok bool, err error) {
 	switch need.Kind {
@@ -231,6 +243,12 @@ func Compile(view directory.View, need Need) (a Answer, ok bool, err error) {
 		a.Number, _, err = directory.LoadUser(view, need.Domain, need.Key)
 	case NeedDevice:
 		a.Number, _, err = directory.LoadDevice(view, need.Domain, need.Key)
+	case NeedCaller:
+		user, cerr := directory.LoadCaller(view, need.Domain, need.Key)
+		if cerr != nil || user == "" {
+			return a, true, cerr
+		}
+		a.Number, _, err = directory.LoadUser(view, need.Domain, user)
 	case NeedNothing, NeedBindings, NeedCalls, NeedUsage:
 		return a, false, nil
 	default:
@@ -251,6 +269,8 @@ func (w *World) Put(need Need, a Answer) {
 		w.PutUser(need.Domain, need.Key, a.Number)
 	case NeedDevice:
 		w.PutDevice(need.Domain, need.Key, a.Number)
+	case NeedCaller:
+		w.PutCaller(need.Domain, need.Key, a.Number)
 	case NeedNothing, NeedBindings, NeedCalls, NeedUsage:
 		panic("routing: no answer to " + need.Kind.String())
 	default:

@@ -96,6 +96,8 @@ func english(key string) string {
 		return "Whoever answers at {value} would be asked for a digit; this server cannot ask yet and takes every answer."
 	case "snr.ring-time":
 		return "{number} stops ringing before {value} has had its time."
+	case "snr.inbound":
+		return "The caller {value} is a remote destination of the user of {number}, and is shown as {number}."
 	case "presence.forward":
 		return "The user of {number} is away and sends calls to {to}."
 	case "presence.forward-":

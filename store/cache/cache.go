@@ -90,7 +90,7 @@ type Options struct {
 // kind is what an entry is about. Those of routing come first.
 type kind uint8
 
-const kindCredential = kind(routing.NeedUsage) + 1
+const kindCredential = kind(routing.NeedCaller) + 1
 
 // key names an entry.
 type key struct {
@@ -214,7 +214,7 @@ func (c *Cache) Cached(need routing.Need, w *routing.World) bool {
 	case routing.NeedDomain, routing.NeedBindings, routing.NeedCalls, routing.NeedUsage:
 		c.memory(need, w)
 		return true
-	case routing.NeedNumber, routing.NeedUser, routing.NeedDevice:
+	case routing.NeedNumber, routing.NeedUser, routing.NeedDevice, routing.NeedCaller:
 		e, known := c.get(key{kind(need.Kind), need.Domain, need.Key})
 		if !known {
 			c.metrics.miss(kind(need.Kind))
@@ -249,7 +249,7 @@ func (c *Cache) memory(need routing.Need, w *routing.World) {
 			targets, nat = c.bindings.Targets(a, time.Now())
 		}
 		w.PutBindings(need.Domain, need.Key, targets, nat)
-	case routing.NeedNothing, routing.NeedNumber, routing.NeedUser, routing.NeedDevice:
+	case routing.NeedNothing, routing.NeedNumber, routing.NeedUser, routing.NeedDevice, routing.NeedCaller:
 	default:
 		panic("cache: unknown need " + need.Kind.String())
 	}

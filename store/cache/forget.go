@@ -86,6 +86,7 @@ func (c *Cache) drop(match func(k key, e *entry) bool) {
 // touched is what a commit changed, as sets of "domain/name".
 type touched struct {
 	domains, numbers, users, devices, usernames map[string]bool
+	callers                                     map[string]bool // domains whose users may be known by other numbers
 }
 
 // Forget takes out what depends on documents that were written or deleted. A
@@ -93,7 +94,7 @@ type touched struct {
 func (c *Cache) Forget(docs []directory.Document) {
 	t := touched{
 		domains: map[string]bool{}, numbers: map[string]bool{}, users: map[string]bool{},
-		devices: map[string]bool{}, usernames: map[string]bool{},
+		devices: map[string]bool{}, usernames: map[string]bool{}, callers: map[string]bool{},
 	}
 	hosts, trunks := false, false
 	for i := range docs {
@@ -161,13 +162,18 @@ func (t *touched) add(d *directory.Document) {
 		t.domains[d.Name] = true
 	case directory.KindSite, directory.KindClass, directory.KindGroup:
 		t.domains[d.Domain] = true
-	case directory.KindNumber, directory.KindForwarding:
+	case directory.KindNumber:
+		t.numbers[name], t.callers[d.Domain] = true, true
+	case directory.KindForwarding:
 		t.numbers[name] = true
-	case directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe:
+	case directory.KindUser:
+		t.users[name], t.callers[d.Domain] = true, true
+	case directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe:
 		t.users[name] = true
 	case directory.KindRemote:
 		user, _ := directory.SplitRemote(d.Name)
 		t.users[d.Domain+"/"+user] = true
+		t.callers[d.Domain] = true
 	case directory.KindDevice:
 		t.devices[name] = true
 	case directory.KindCredential:
@@ -206,6 +212,8 @@ func (t *touched) match(k key, e *entry) bool {
 		return in(t.users, k.name) || in(t.numbers, e.Number)
 	case kind(routing.NeedDevice):
 		return in(t.devices, k.name)
+	case kind(routing.NeedCaller):
+		return t.callers[k.domain]
 	case kindCredential:
 		return in(t.usernames, k.name) || in(t.devices, e.credential.Device)
 	default:

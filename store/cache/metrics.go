@@ -23,7 +23,8 @@ func newMetrics(r prometheus.Registerer, c *Cache) *metrics {
 	for k, name := range map[kind]string{
 		kind(routing.NeedNumber): routing.NeedNumber.String(),
 		kind(routing.NeedUser):   routing.NeedUser.String(), kind(routing.NeedDevice): routing.NeedDevice.String(),
-		kindCredential: "credential",
+		kind(routing.NeedCaller): routing.NeedCaller.String(),
+		kindCredential:           "credential",
 	} {
 		m.hits[k], m.misses[k] = hits.WithLabelValues(name), misses.WithLabelValues(name)
 	}

@@ -77,6 +77,36 @@ func caches(t *testing.T, fresh func(*testing.T) Parts) {
 			t.Error("that there is no 1009 was remembered for too long")
 		}
 	})
+	t.Run("callers", func(t *testing.T) {
+		t.Parallel()
+		p := fresh(t)
+		Provision(t, p.Store)
+		mobile := func(user, number string) directory.Write {
+			return Put(directory.KindRemote, user+"/mobile", `{"number":"`+number+`"}`)
+		}
+		Apply(t, p.Store, Put(directory.KindClass, "all", `{"rules":[{"allow":"*"}]}`), Put(directory.KindNumber, "1001", `{"user":"ana","forwarding_class":"all"}`), Put(directory.KindNumber, "1002", `{"user":"ben","forwarding_class":"all"}`))
+		for _, tt := range []struct {
+			w    directory.Write
+			want string
+		}{
+			{mobile("ana", "+4917112345"), "1001"},
+			{Put(directory.KindUser, "ana", `{"name":"Ana"}`), "1001"},
+			{mobile("ben", "+4917112345"), ""}, // of both: of nobody
+			{mobile("ana", "+4917199999"), "1002"},
+			{directory.Write{Ref: Ref(directory.KindRemote, "ben/mobile")}, ""},
+		} {
+			Apply(t, p.Store, tt.w)
+			for range 2 { // from the store, then from the cache
+				w := routing.NewWorld(time.Now())
+				if err := p.Cache.Load(t.Context(), routing.Need{Kind: routing.NeedCaller, Domain: Domain, Key: "+4917112345"}, w); err != nil {
+					t.Fatal(err)
+				}
+				if got := w.Caller(Domain, "+4917112345"); got != tt.want {
+					t.Errorf("after %s: +4917112345 is %q, want %q", tt.w.Ref, got, tt.want)
+				}
+			}
+		}
+	})
 	t.Run("credentials", func(t *testing.T) { t.Parallel(); credentials(t, fresh(t)) })
 	t.Run("hosts", func(t *testing.T) { t.Parallel(); hosts(t, fresh(t)) })
 	t.Run("trunks", func(t *testing.T) { t.Parallel(); trunks(t, fresh(t)) })
