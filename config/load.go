@@ -144,15 +144,15 @@ func (c *Config) secure(fault func(path, format string, args ...any)) {
 }
 
 func (l Limits) validate(fault func(path, format string, args ...any)) {
-	within := func(key string, n, low, high int) {
-		if n < low || n > high {
-			fault("limits."+key, "%d is not between %d and %d", n, low, high)
+	upTo := func(key string, n, high int) {
+		if n < 1 || n > high {
+			fault("limits."+key, "%d is not between 1 and %d", n, high)
 		}
 	}
-	within("calls", l.Calls, 1, 1_000_000)
-	within("connections", l.Connections, 1, 1_000_000)
-	within("connections_per_source", l.ConnectionsPerSource, 1, 1_000_000)
-	within("connections_unproven", l.ConnectionsUnproven, 1, 100_000)
+	upTo("calls", l.Calls, 1_000_000)
+	upTo("connections", l.Connections, 1_000_000)
+	upTo("connections_per_source", l.ConnectionsPerSource, 1_000_000)
+	upTo("connections_unproven", l.ConnectionsUnproven, 100_000)
 	between(fault, "limits.connection_idle", l.ConnectionIdle, time.Minute, 25*time.Hour)
 }
 

@@ -52,7 +52,7 @@ func (c *campus) browse(from, _ netip.AddrPort) (net.Conn, error) {
 	tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
 		return c.streams.Dial(from, netip.MustParseAddrPort(web))
 	}}
-	ws, _, err := websocket.Dial(context.Background(), "ws://pbx.example/sip", &websocket.DialOptions{
+	ws, _, err := websocket.Dial(context.Background(), "ws://pbx.example/sip", &websocket.DialOptions{ //nolint:bodyclose // coder/websocket closes it
 		HTTPClient: &http.Client{Transport: tr}, Subprotocols: []string{"sip"}, HTTPHeader: http.Header{"Origin": {"http://pbx.example"}},
 	})
 	if err != nil {

@@ -35,8 +35,10 @@ func (t *Transport) Dial(ctx context.Context, tr location.Transport, addr netip.
 		serverName = "" // the same connection for all names
 	case location.TLS:
 		serverName = strings.ToLower(serverName)
+	case location.WS, location.WSS:
+		return location.Flow{}, errors.New("transport: dial: browsers call, and are not called")
 	default:
-		return location.Flow{}, fmt.Errorf("transport: dial %s: no such client", tr)
+		return location.Flow{}, ErrNoListener
 	}
 	p, err := t.dials.get(ctx, target{tr, addr, serverName}, func() (*Peer, error) { return t.connect(ctx, f, serverName) })
 	if err != nil {

@@ -111,7 +111,7 @@ func (d *doorway) accept(ctx context.Context) {
 			continue
 		}
 		pause = 0
-		d.take(nc)
+		d.take(nc) //nolint:contextcheck // a connection ends with the transport, and by its own times
 	}
 }
 

@@ -86,8 +86,8 @@ func (h *webSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.enter(p, location.Flow{Transport: h.ln.protocol, Local: h.ln.local, Remote: from})
 	c := &clock{heard: time.Now()}
-	s.wg.Go(func() { p.care(c, link.ws) })
-	p.close(h.t.frames(p, link.ws, c))
+	s.wg.Go(func() { p.care(c, link.ws) }) //nolint:contextcheck // ends with the connection, which outlives the request
+	p.close(h.t.frames(p, link.ws, c))     //nolint:contextcheck // the same
 }
 
 // offersSIP reports whether the client offers the subprotocol.
@@ -274,15 +274,13 @@ func (t *Transport) frame(p *Peer, pk *Packet, b []byte, m *metrics) {
 
 // whyEnded is the reason of an error of reading.
 func whyEnded(err error) string {
-	switch websocket.CloseStatus(err) {
-	case websocket.StatusNormalClosure, websocket.StatusGoingAway:
+	status := websocket.CloseStatus(err)
+	switch {
+	case status == websocket.StatusNormalClosure, status == websocket.StatusGoingAway:
 		return reasonPeer
-	case websocket.StatusMessageTooBig:
+	case errors.Is(err, websocket.ErrMessageTooBig):
 		return reasonGarbage
 	default:
-		if errors.Is(err, websocket.ErrMessageTooBig) {
-			return reasonGarbage
-		}
 		return reasonBroken
 	}
 }

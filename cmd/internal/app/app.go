@@ -125,7 +125,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if a.https, err = a.bind(ctx, "https", c.HTTPS.Bind); err != nil { // SIP over WebSocket is known by its address
 		return nil, err
 	}
-	if err := a.openSIP(); err != nil {
+	if err := a.openSIP(); err != nil { //nolint:contextcheck // binding does not wait
 		return nil, err
 	}
 	a.registerHealth()

@@ -69,17 +69,18 @@ func TestWebSocketBesideTheAPI(t *testing.T) {
 		HTTPClient: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}, // self-signed
 	}
 	url := "wss://" + h.HTTPSAddr().String() + "/sip"
-	if _, res, err := websocket.Dial(t.Context(), url, o); err == nil || res.StatusCode != http.StatusBadRequest {
+	_, res, err := websocket.Dial(t.Context(), url, o) //nolint:bodyclose // coder/websocket closes it
+	if err == nil || res.StatusCode != http.StatusBadRequest {
 		t.Errorf("without the subprotocol = %v, want 400", err)
 	}
 	o.Subprotocols = []string{"sip"}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	c, _, err := websocket.Dial(ctx, url, o)
+	c, _, err := websocket.Dial(ctx, url, o) //nolint:bodyclose // coder/websocket closes it
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.CloseNow() //nolint:errcheck // the test is over
+	defer c.CloseNow()
 	for _, sent := range []string{probe + "\r\n", "\r\n\r\n"} { // the first is for no domain of ours: no answer
 		if err := c.Write(ctx, websocket.MessageText, []byte(sent)); err != nil {
 			t.Fatal(err)
