@@ -81,12 +81,12 @@ func (d *decider) targets(p place) *bindingsEntry {
 		d.lack(NeedBindings, p.line.Number)
 		return nil
 	}
-	if p.device == "" {
+	if p.device == "" && !d.v.Secure {
 		return b
 	}
 	only := &bindingsEntry{nat: b.nat}
 	for _, t := range b.targets {
-		if t.Device == p.device {
+		if (p.device == "" || t.Device == p.device) && (!d.v.Secure || t.Flow.Secure()) {
 			only.targets = append(only.targets, t)
 		}
 	}

@@ -48,6 +48,10 @@ type Visit struct {
 	Target     string
 	TargetHost string
 
+	// Secure says that the Request-URI was a sips URI: devices are reached over TLS
+	// or not at all (trust.md §1).
+	Secure bool
+
 	// Hops are the forwards followed so far, oldest first.
 	Hops []Hop
 	// Rung are the numbers that were rung already in this call (a number is

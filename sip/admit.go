@@ -185,10 +185,15 @@ func (s *Server) routed(p *transport.Packet, a admission, uri wire.URI, uriOK bo
 		}
 		return a
 	}
+	sips := bytes.EqualFold(uri.Scheme, []byte("sips"))
+	if sips && !p.Flow.Secure() { // it came in the clear already
+		a.status = 480
+		return a
+	}
 	var room [128]byte
 	a.visit = routing.Visit{
 		Origin: a.from.Origin, Domain: a.from.Domain, Method: string(m.MethodBytes()), Caller: a.from.Caller,
-		Target: string(wire.AppendUnescaped(room[:0], uri.User)), TargetHost: string(uri.Host),
+		Target: string(wire.AppendUnescaped(room[:0], uri.User)), TargetHost: string(uri.Host), Secure: sips,
 	}
 	return a
 }

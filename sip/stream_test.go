@@ -2,6 +2,11 @@ package sip_test
 
 import (
 	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
 	"net"
 	"net/http"
 	"net/netip"
@@ -13,6 +18,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"bellhop/routing/directory"
 	"bellhop/routing/location"
 	"bellhop/sip"
 	"bellhop/sip/siptest"
@@ -32,7 +38,9 @@ func inCampus(t *testing.T, scenario func(t *testing.T, c *campus)) {
 		c.house = newHouse(t, 1, func(o *sip.Options) {
 			o.Listeners = append(o.Listeners, transport.Listener{
 				Transport: location.TCP, Stream: c.streams.Listen(netip.MustParseAddrPort(server)),
-			}, transport.Listener{Transport: location.WS, Bind: netip.MustParseAddrPort(web)})
+			}, transport.Listener{Transport: location.WS, Bind: netip.MustParseAddrPort(web)}, transport.Listener{
+				Transport: location.TLS, Stream: c.streams.Listen(netip.MustParseAddrPort(tlsAt)), TLS: &tls.Config{Certificates: selfSigned(t)},
+			})
 		})
 		srv := &http.Server{Handler: c.server.WebSocket(), ReadHeaderTimeout: time.Minute}
 		ln := c.streams.Listen(netip.MustParseAddrPort(web))
@@ -46,6 +54,23 @@ func inCampus(t *testing.T, scenario func(t *testing.T, c *campus)) {
 
 // web is where the HTTP server listens.
 const web = "192.0.2.1:80"
+
+// tlsAt is where TLS is spoken.
+const tlsAt = "192.0.2.1:5061"
+
+func selfSigned(t *testing.T) []tls.Certificate {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}
+}
 
 // browse makes a connection as a browser does.
 func (c *campus) browse(from, _ netip.AddrPort) (net.Conn, error) {
@@ -72,6 +97,11 @@ func (c *campus) phone(device string, host int, tr string) *siptest.Phone {
 	switch tr {
 	case "":
 		return c.house.phone(device, host)
+	case "TLS":
+		l.Server, l.Dial = netip.MustParseAddrPort(tlsAt), func(from, to netip.AddrPort) (net.Conn, error) {
+			raw, err := c.streams.Dial(from, to)
+			return tls.Client(raw, &tls.Config{InsecureSkipVerify: true}), err // not the test's subject
+		}
 	case "WS":
 		l.Host, l.Dial = device+".invalid", c.browse
 	}
@@ -112,13 +142,17 @@ func TestCallsBetweenTransports(t *testing.T) {
 		return ";transport=" + strings.ToLower(tr)
 	}
 	at := func(tr string) string {
-		if tr == "WS" {
+		switch tr {
+		case "WS":
 			return web
+		case "TLS":
+			return tlsAt
+		default:
+			return server
 		}
-		return server
 	}
-	for _, from := range []string{"", "TCP", "WS"} {
-		for _, to := range []string{"", "TCP", "WS"} {
+	for _, from := range []string{"", "TCP", "TLS", "WS"} {
+		for _, to := range []string{"", "TCP", "TLS", "WS"} {
 			for _, hangsUp := range []string{"caller", "callee"} {
 				t.Run(via(from)+" to "+via(to)+", "+hangsUp+" hangs up", func(t *testing.T) {
 					t.Parallel()
@@ -313,6 +347,46 @@ func TestUnprovenConnections(t *testing.T) {
 		pass(11 * time.Second)
 		if n := c.metric(t, "bellhop_transport_connections"); n != 1 {
 			t.Errorf("%v connections are open, want that of the phone", n)
+		}
+	})
+}
+
+// Over TLS and nothing else (trust.md §1): a sips URI, and a device marked so.
+func TestSIPSNeverFallsBack(t *testing.T) {
+	t.Parallel()
+	inCampus(t, func(t *testing.T, c *campus) {
+		ana, plain := c.registered(t, "desk-1001", 11, "TLS"), c.registered(t, "desk-1002", 12, "TCP")
+		sips := func(number string) string { return "sips:" + number + "@" + domain }
+		call := ana.Call(t, sips("1002"))
+		call.Refused(ana.Wait(t, "480 INVITE"))
+
+		ben := c.registered(t, "soft-1002", 13, "TLS")
+		call = ana.Call(t, sips("1002"))
+		inv := ben.Wait(t, "INVITE")
+		for _, r := range inv.Routes() {
+			if !strings.HasPrefix(r, "<sips:") {
+				t.Errorf("Record-Route %s, want a sips URI", r)
+			}
+		}
+		c.registered(t, "web-1002", 14, "TCP").Quiet(t, time.Second) // who joins must be secure too
+		ana.Wait(t, "100 INVITE")
+		ben.Reply(inv, siptest.Answer{Status: 200, Body: siptest.SDP})
+		call.Ack(ana.Wait(t, "200 INVITE"))
+		ben.Wait(t, "ACK")
+		call.Bye()
+		ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+		ana.Wait(t, "200 BYE")
+
+		clear := plain.Call(t, sips("1001"))
+		res := plain.Wait(t, "407 INVITE")
+		clear.Refused(res)
+		plain.Learn(t, res)
+		clear.SendInvite(t)
+		clear.Refused(plain.Wait(t, "480 INVITE"))
+
+		c.apply(t, put(directory.KindDevice, "soft-1002", `{"kind":"soft","tls":"required","lines":[{"number":"1002"}]}`))
+		if res := c.phone("soft-1002", 15, "TCP").Register(t, siptest.Registration{}); res.Status() != 403 {
+			t.Errorf("REGISTER in the clear = %d, want 403", res.Status())
 		}
 	})
 }

@@ -46,5 +46,8 @@ type Flow struct {
 // own (RFC 7118 §5).
 func (f Flow) WebSocket() bool { return f.Transport == WS || f.Transport == WSS }
 
+// Secure reports whether what goes down f is encrypted as far as the peer.
+func (f Flow) Secure() bool { return f.Transport == TLS || f.Transport == WSS }
+
 // IsZero reports whether f is no flow.
 func (f Flow) IsZero() bool { return f.Transport == 0 }

@@ -354,7 +354,7 @@ func (a *Authenticator) admit(req *wire.Message, flow location.Flow, device dire
 	if device.Trunk != "" {
 		return v // its callers are everybody's
 	}
-	if device.TLSRequired && flow.Transport != location.TLS && flow.Transport != location.WSS {
+	if device.TLSRequired && !flow.Secure() {
 		v.Kind, v.Rule, v.Reason = Forbidden, RuleTLS, "TLS Required"
 		return v
 	}

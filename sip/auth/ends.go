@@ -64,7 +64,7 @@ func (e *Ends) Locals() []netip.AddrPort { return e.locals }
 
 // Ours reports whether a URI names one of our listeners.
 func (e *Ends) Ours(u wire.URI) bool {
-	if !bytes.EqualFold(u.Scheme, []byte("sip")) {
+	if !bytes.EqualFold(u.Scheme, []byte("sip")) && !bytes.EqualFold(u.Scheme, []byte("sips")) {
 		return false
 	}
 	port := uint64(5060)

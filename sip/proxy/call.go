@@ -40,6 +40,7 @@ type call struct {
 
 	loop    uint32
 	popped  bool // the request carried a Route of ours
+	secure  bool // it was for a sips URI
 	ringKey location.AOR
 	live    *feed.Call
 }
@@ -77,7 +78,7 @@ type Invitation struct {
 func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, i *Invitation) {
 	c := &call{
 		x: x, lane: ln, set: set, srv: srv, from: i.From, popped: i.Popped, loop: i.Loop, now: time.Now(),
-		rings: i.Ring, hops: i.Hops, live: i.Live,
+		secure: isSIPS(srv.Request.Msg.RequestURI()), rings: i.Ring, hops: i.Hops, live: i.Live,
 	}
 	srv.User = c
 	x.calls.Begin(c.live)
@@ -100,6 +101,9 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 // Registered takes a device that registered while the number rings. It is for
 // steps of the call's lane.
 func (c *call) Registered(target ring.Target) {
+	if c.secure && !target.Flow.Secure() {
+		return
+	}
 	c.now = time.Now()
 	c.step(ring.Registered{Now: c.now, Target: target})
 }

@@ -114,10 +114,11 @@ func (x *Proxy) insertTop(c *composer, m *wire.Message, o *outgoing) {
 	c.line = append(c.line, "\r\n"...)
 	if o.token != nil {
 		c.token = x.appendToken(c.token[:0], m, o.domain, o.token)
-		c.recordRoute(ours, o.flow.Transport)
+		sips := isSIPS(m.RequestURI())
+		c.recordRoute(ours, o.flow.Transport, sips)
 		// Each end gets an address it reaches (RFC 5658).
 		if came := x.net.Advertise(o.came.Local); came != ours || o.came.Transport != o.flow.Transport {
-			c.recordRoute(came, o.came.Transport)
+			c.recordRoute(came, o.came.Transport, sips)
 		}
 	}
 	c.InsertTop(c.line)
@@ -125,15 +126,26 @@ func (x *Proxy) insertTop(c *composer, m *wire.Message, o *outgoing) {
 
 // recordRoute adds our Record-Route with the token that was made last; none when
 // it could not be made.
-func (c *composer) recordRoute(at netip.AddrPort, tr location.Transport) {
+func (c *composer) recordRoute(at netip.AddrPort, tr location.Transport, sips bool) {
 	if len(c.token) == 0 {
 		return
 	}
-	c.line = append(append(append(c.line, "Record-Route: <sip:"...), c.token...), '@')
+	scheme, param := "sip:", auth.TransportParam(tr)
+	if sips { // RFC 3261 §16.6 step 4
+		if scheme = "sips:"; tr == location.TLS {
+			param = ""
+		}
+	}
+	c.line = append(append(c.line, "Record-Route: <"...), scheme...)
+	c.line = append(append(c.line, c.token...), '@')
 	c.line = at.AppendTo(c.line)
-	c.line = append(c.line, auth.TransportParam(tr)...)
+	c.line = append(c.line, param...)
 	c.line = append(c.line, ";lr>\r\n"...)
 }
+
+// isSIPS reports whether a URI is to be reached over TLS all the way (RFC 3261
+// §26.2.2).
+func isSIPS(uri []byte) bool { return len(uri) > 5 && bytes.EqualFold(uri[:5], []byte("sips:")) }
 
 // dropRoutes takes out the Route values that were for us: one, or two where the
 // call crosses from one listener to another.

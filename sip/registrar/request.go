@@ -64,11 +64,6 @@ func unsupported(q *Request) Response {
 
 func stream(f location.Flow) bool { return f.Transport != location.UDP }
 
-// secure reports whether a flow is encrypted.
-func secure(f location.Flow) bool {
-	return f.Transport == location.TLS || f.Transport == location.WSS
-}
-
 // aor returns the address-of-record in To, which must be the one in From and a
 // line of the device (trust.md §1, RFC 3261 §10.3 steps 4 and 5): an AOR that
 // does not exist looks like one that is somebody else's.
@@ -160,7 +155,7 @@ func contact(b []byte, flow location.Flow, sips bool, field location.Expiry) (c 
 	case removal:
 	case sips && !isSIPS: // RFC 3261 §10.2.1
 		return c, Response{Status: 400, Reason: "Contact Is No SIPS URI"}
-	case isSIPS && !secure(flow):
+	case isSIPS && !flow.Secure():
 		return c, Response{Status: 403, Reason: "SIPS Needs TLS", Rule: RuleSIPS}
 	}
 	return c, Response{}

@@ -8,11 +8,13 @@ import (
 )
 
 // Deprovision removes the bindings that written documents leave without a
-// ground: those of numbers and devices that were deleted, and of devices for
-// numbers that are no longer their lines. A store calls it after the commit.
+// ground: those of numbers and devices that were deleted, of devices for numbers
+// that are no longer their lines, and in the clear of devices that must not be
+// reached so. A store calls it after the commit.
 func (t *Table) Deprovision(ctx context.Context, docs []directory.Document) error {
 	numbers := make(map[directory.Ref]bool)
 	devices := make(map[directory.Ref]map[string]bool) // and their lines as "domain/number"
+	secure := make(map[directory.Ref]bool)             // those with tls: required
 	for i := range docs {
 		d := &docs[i]
 		switch {
@@ -26,6 +28,9 @@ func (t *Table) Deprovision(ctx context.Context, docs []directory.Document) erro
 				}
 			}
 			devices[d.Ref] = lines
+			if dev, err := directory.Parse[directory.Device](d.Kind, d.Body); d.Body != nil && err == nil {
+				secure[d.Ref] = dev.TLS == directory.TLSRequired
+			}
 		}
 	}
 	if len(numbers) == 0 && len(devices) == 0 || t.Len() == 0 {
@@ -35,7 +40,8 @@ func (t *Table) Deprovision(ctx context.Context, docs []directory.Document) erro
 		if numbers[directory.Ref{Domain: a.Domain(), Kind: directory.KindNumber, Name: a.User()}] {
 			return true
 		}
-		lines, ok := devices[directory.Ref{Domain: a.Domain(), Kind: directory.KindDevice, Name: b.Device}]
-		return ok && !lines[a.Domain()+"/"+a.User()]
+		device := directory.Ref{Domain: a.Domain(), Kind: directory.KindDevice, Name: b.Device}
+		lines, ok := devices[device]
+		return secure[device] && !b.Flow.Secure() || ok && !lines[a.Domain()+"/"+a.User()]
 	})
 }

@@ -92,7 +92,7 @@ func registering(t *testing.T, p Parts) {
 func deprovisioned(t *testing.T, p Parts) {
 	t.Helper()
 	Provision(t, p.Store)
-	for _, number := range []string{"1001", "1002", "1003"} {
+	for _, number := range []string{"1001", "1002", "1003", "1004"} {
 		if _, _, err := p.Bindings.Register(t.Context(), AOR(t, number), Register("desk-"+number, 5060, 1)); err != nil {
 			t.Fatal(err)
 		}
@@ -102,9 +102,10 @@ func deprovisioned(t *testing.T, p Parts) {
 		w    directory.Write
 		want string
 	}{
-		{"nothing changes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk","lines":[{"number":"1001"},{"number":"1003"}]}`), "1001 1002 1003"},
-		{"a line goes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk","lines":[{"number":"1003"}]}`), "1002 1003"},
-		{"a device goes", directory.Write{Ref: Ref(directory.KindDevice, "desk-1002")}, "1003"},
+		{"nothing changes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk","lines":[{"number":"1001"},{"number":"1003"}]}`), "1001 1002 1003 1004"},
+		{"a line goes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk","lines":[{"number":"1003"}]}`), "1002 1003 1004"},
+		{"a device goes", directory.Write{Ref: Ref(directory.KindDevice, "desk-1002")}, "1003 1004"},
+		{"TLS from now on", Put(directory.KindDevice, "desk-1004", `{"kind":"desk","tls":"required","lines":[{"number":"1004"}]}`), "1003"},
 		{"its last line goes", Put(directory.KindDevice, "desk-1001", `{"kind":"desk"}`), "1003"},
 		{"a number goes", directory.Write{Ref: Ref(directory.KindNumber, "1003")}, ""},
 	} {
