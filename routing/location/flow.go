@@ -37,7 +37,7 @@ func (t Transport) String() string {
 // device go down its flow, never to an address read from a Contact.
 type Flow struct {
 	Transport Transport
-	Local     netip.AddrPort // our side: a listener's bound address
+	Local     netip.AddrPort // our side: a listener's bound address; of a wildcard the one that was asked
 	Remote    netip.AddrPort // where messages of the peer come from
 	Conn      uint64         // identity of a connection; 0 for UDP
 }

@@ -154,6 +154,9 @@ func (e *Ends) CallerSide(flow location.Flow, from *From) Side {
 // AddressSide is the other end of a flow.
 func (e *Ends) AddressSide(flow location.Flow) Side {
 	at := slices.Index(e.locals, flow.Local)
+	if at < 0 {
+		at = slices.IndexFunc(e.locals, func(bound netip.AddrPort) bool { return transport.Serves(bound, flow.Local) })
+	}
 	return Side{Kind: Address, Addr: flow.Remote, Transport: flow.Transport, Listener: uint8(max(0, at))}
 }
 

@@ -35,7 +35,7 @@ func (c *conn) read() error {
 	}
 }
 
-func (c *conn) send(b []byte, to netip.AddrPort) error {
+func (c *conn) send(b []byte, _ netip.Addr, to netip.AddrPort) error {
 	_, err := c.pc.WriteTo(b, net.UDPAddrFromAddrPort(to))
 	if errors.Is(err, net.ErrClosed) {
 		return ErrClosed

@@ -31,7 +31,7 @@ func metricsOf(r prometheus.Registerer, tr location.Transport) metrics {
 		received:   counter("messages_received_total", "Messages received; keep-alives are not among them."),
 		sent:       counter("messages_sent_total", "Messages sent."),
 		unsent:     counter("send_errors_total", "Messages that could not be sent: no room, no route or no listener."),
-		keepalives: counter("keep_alives_total", "Keep-alives received."),
+		keepalives: counter("keep_alives_total", "Keep-alives received, STUN among them."),
 		garbage:    counter("messages_unreadable_total", "Messages dropped since they could neither be read nor answered."),
 		malformed:  counter("messages_malformed_total", "Requests that were malformed, but could be answered."),
 		panics:     counter("panics_total", "Messages dropped by a panic of their handler."),

@@ -68,6 +68,9 @@ func (n *sockname) addrPort() netip.AddrPort {
 	}
 }
 
+// scope returns the index of the interface of an IPv6 address, 0 for none.
+func (n *sockname) scope() uint32 { return binary.NativeEndian.Uint32(n.rest[20:]) }
+
 // scope returns the index of an interface, which zone names or numbers.
 func scope(zone string) (uint32, error) {
 	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {

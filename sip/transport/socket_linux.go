@@ -53,6 +53,7 @@ const (
 type socket struct {
 	t     *Transport
 	local netip.AddrPort
+	wild  bool            // bound to a wildcard; see pktinfo_linux.go
 	poll  *os.File        // the epoll instance
 	raw   syscall.RawConn // of poll
 	lost  atomic.Uint64   // drops until close
@@ -85,7 +86,7 @@ func openSocket(t *Transport, bind netip.AddrPort, o *Options, shared bool) (_ *
 	if bind.Addr().Is6() {
 		family = unix.AF_INET6
 	}
-	s := &socket{t: t}
+	s := &socket{t: t, wild: bind.Addr().IsUnspecified()}
 	// Not SOCK_NONBLOCK: held readers block. Whoever must not says so.
 	if s.fd, err = unix.Socket(family, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0); err != nil {
 		return nil, os.NewSyscallError("socket", err)
@@ -133,6 +134,11 @@ func (s *socket) configure(family int, o *Options, shared bool) error {
 	if shared {
 		if err := unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
 			return os.NewSyscallError("setsockopt SO_REUSEPORT", err)
+		}
+	}
+	if s.wild {
+		if err := s.hearAddress(family); err != nil {
+			return err
 		}
 	}
 	s.buffer("SO_RCVBUF", unix.SO_RCVBUFFORCE, unix.SO_RCVBUF, o.ReadBuffer)
@@ -220,7 +226,8 @@ func (t *Transport) hold() bool {
 }
 
 // send never waits. System calls that do not wait need not tell the scheduler.
-func (s *socket) send(b []byte, to netip.AddrPort) error {
+// A socket bound to a wildcard sends from an address of ours, if it is one.
+func (s *socket) send(b []byte, from netip.Addr, to netip.AddrPort) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -235,8 +242,13 @@ func (s *socket) send(b []byte, to netip.AddrPort) error {
 		return ErrClosed
 	}
 	for {
-		_, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
-			syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&name)), size)
+		var errno syscall.Errno
+		if s.wild && !from.IsUnspecified() {
+			errno = s.sendFrom(b, &name, size, from)
+		} else {
+			_, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(s.fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
+				syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&name)), size)
+		}
 		switch errno {
 		case 0:
 			return nil
@@ -299,6 +311,10 @@ type reader struct {
 	event unix.EpollEvent
 	armed bool
 	fault syscall.Errno // of arming
+
+	head    unix.Msghdr // of receiveWild, with what follows
+	vec     unix.Iovec
+	control control
 }
 
 // busy receives until nothing comes any more.
@@ -333,6 +349,9 @@ func (r *reader) busy() error {
 }
 
 func (r *reader) receive(flags uintptr) (int, syscall.Errno) {
+	if r.s.wild {
+		return r.receiveWild(flags)
+	}
 	size := uint32(unsafe.Sizeof(r.name))
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(r.s.fd), uintptr(unsafe.Pointer(&r.b[0])), uintptr(len(r.b)),
 		flags, uintptr(unsafe.Pointer(&r.name)), uintptr(unsafe.Pointer(&size)))

@@ -133,10 +133,10 @@ type listener struct {
 
 // An endpoint is one socket of a listener.
 type endpoint interface {
-	read() error // until the endpoint is closed, or broken
-	send(b []byte, to netip.AddrPort) error
-	wake()        // read is to see that the transport is closing
-	close() error // read has returned
+	read() error                                             // until the endpoint is closed, or broken
+	send(b []byte, from netip.Addr, to netip.AddrPort) error // from may be a wildcard: any of ours
+	wake()                                                   // read is to see that the transport is closing
+	close() error                                            // read has returned
 	drops() uint64
 }
 
@@ -229,10 +229,8 @@ func (t *Transport) Addrs() []netip.AddrPort {
 // Advertise returns what the listener bound to local is called by in Via,
 // Record-Route and Contact; local itself when there is none.
 func (t *Transport) Advertise(local netip.AddrPort) netip.AddrPort {
-	for _, ln := range t.all { // a handful
-		if ln.local == local {
-			return ln.advertise
-		}
+	if ln := find(t.all, local); ln != nil {
+		return ln.advertise
 	}
 	return local
 }
@@ -244,13 +242,28 @@ func (t *Transport) Private(local netip.AddrPort) bool {
 	return ln != nil && ln.private
 }
 
-func (t *Transport) listener(local netip.AddrPort) *listener {
-	for _, ln := range t.listeners { // a handful
+func (t *Transport) listener(local netip.AddrPort) *listener { return find(t.listeners, local) }
+
+// find returns the listener that has an address: the one bound to it, else the
+// one bound to a wildcard; nil for none.
+func find(ls []*listener, local netip.AddrPort) *listener {
+	for _, ln := range ls { // a handful
 		if ln.local == local {
 			return ln
 		}
 	}
+	for _, ln := range ls {
+		if Serves(ln.local, local) {
+			return ln
+		}
+	}
 	return nil
+}
+
+// Serves reports whether a listener bound to an address has the local address of
+// a flow: the same, or any of its family and port when it is bound to a wildcard.
+func Serves(bound, local netip.AddrPort) bool {
+	return bound == local || bound.Addr().IsUnspecified() && bound.Port() == local.Port() && bound.Addr().Is4() == local.Addr().Is4()
 }
 
 // Send sends one message down f. It never waits: a datagram that the kernel has
@@ -266,7 +279,7 @@ func (t *Transport) Send(f location.Flow, b []byte) error {
 		t.metrics.unsent.Inc()
 		return ErrNoListener
 	}
-	err := ln.ends[int(f.Remote.Port())%len(ln.ends)].send(b, f.Remote)
+	err := ln.ends[int(f.Remote.Port())%len(ln.ends)].send(b, f.Local.Addr(), f.Remote)
 	if err != nil {
 		t.metrics.unsent.Inc()
 		return err
@@ -381,6 +394,10 @@ func (t *Transport) Drops() (n uint64) {
 func (t *Transport) deliver(p *Packet, b []byte) {
 	if keepsAlive(b) {
 		t.metrics.keepalives.Inc()
+		return
+	}
+	if isSTUN(b) {
+		t.stun(p, b)
 		return
 	}
 	t.metrics.received.Inc()

@@ -102,7 +102,7 @@ func (r *rule) detail() (n int) {
 
 func (r *rule) matches(f location.Flow) bool {
 	return (r.port == 0 || r.port == f.Remote.Port()) && (r.transport == 0 || r.transport == f.Transport) &&
-		(!r.listener.IsValid() || r.listener == f.Local)
+		(!r.listener.IsValid() || transport.Serves(r.listener, f.Local))
 }
 
 // Match returns the trunk that p, a request outside of dialogs, was proven to
