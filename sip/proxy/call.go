@@ -81,6 +81,7 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 		secure: isSIPS(srv.Request.Msg.RequestURI()), rings: i.Ring, hops: i.Hops, live: i.Live,
 	}
 	srv.User = c
+	srv.Brief()
 	x.calls.Begin(c.live)
 	if aor, err := location.NewAOR(i.Ring.Number, i.From.Domain); err == nil {
 		c.ringKey = aor
@@ -421,6 +422,7 @@ func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routin
 	p := srv.Request
 	r := &relay{x: x, set: set, srv: srv}
 	srv.User = r
+	srv.Brief()
 	loop := x.loop(&p.Msg)
 	for _, s := range d.Stages {
 		for _, t := range s.Targets {

@@ -17,6 +17,7 @@ import (
 
 	"bellhop/routing/location"
 	"bellhop/sip/lane"
+	"bellhop/sip/transport"
 	"bellhop/sip/wire"
 )
 
@@ -57,6 +58,7 @@ type Layer struct {
 	finished    atomic.Int64
 	metrics     metrics
 	scratch     sync.Pool
+	packets     sync.Pool // of *transport.Packet, for requests
 }
 
 type metrics struct {
@@ -69,6 +71,7 @@ func New(o Options) *Layer {
 		o.MaxFinished = DefaultMaxFinished
 	}
 	l := &Layer{sender: o.Sender, seed: maphash.MakeSeed(), maxFinished: int64(o.MaxFinished)}
+	l.packets.New = func() any { return new(transport.Packet) }
 	l.scratch.New = func() any { b := make([]byte, 0, 2048); return &b }
 	counter := func(name, help string) prometheus.Counter {
 		c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: "bellhop", Subsystem: "sip", Name: name, Help: help})

@@ -38,7 +38,10 @@ type Server struct {
 	state  state
 	ticks  int8 // how often the timer fired in this state
 	reply  location.Flow
-	last   []byte // the last response, to be sent again
+	last   []byte            // the last response, to be sent again
+	lent   *[]byte           // where a provisional one is, until the final one
+	room   *transport.Packet // the memory of Request; nil: it is not ours
+	brief  bool              // nobody keeps parts of Request
 	timer  lane.Timer
 	until  time.Duration // Timer H: what is left
 }
@@ -116,12 +119,18 @@ func (s *Set) find(m *wire.Message, method wire.Method) *Server {
 
 // Serve begins a server transaction for p, which it makes its own.
 func (s *Set) Serve(p *transport.Packet) *Server {
+	room := s.layer.packets.Get().(*transport.Packet)
 	srv := &Server{
-		Request: p.Own(),
+		Request: p.OwnIn(room),
 		set:     s,
 		key:     s.layer.key(&p.Msg, p.Msg.Method()),
 		method:  p.Msg.Method(),
 		reply:   ReplyFlow(&p.Msg, p.Flow),
+	}
+	if srv.Request == room {
+		srv.room = room
+	} else {
+		s.layer.packets.Put(room)
 	}
 	srv.timer.Owner = srv
 	s.servers = append(s.servers, srv)
@@ -175,11 +184,34 @@ func (srv *Server) Send(status int, b []byte) {
 	if status < 200 {
 		srv.state = proceeding
 		srv.timer.Stop()
-		srv.last = append(srv.last[:0], b...)
+		if srv.lent == nil {
+			srv.lent = srv.set.layer.Buffer()
+		}
+		*srv.lent = append((*srv.lent)[:0], b...)
+		srv.last = *srv.lent
 		return
 	}
-	srv.Request = nil
+	srv.forget()
 	srv.finish(status, b)
+}
+
+// Brief says that nobody keeps the request, or a part of it, beyond the final
+// response: the next call finds its memory warm.
+func (srv *Server) Brief() { srv.brief = true }
+
+// forget lets go of the request and of the provisional response.
+func (srv *Server) forget() {
+	ly := srv.set.layer
+	srv.Request = nil
+	if srv.room != nil && srv.brief {
+		srv.room.Peer, srv.room.Err = nil, nil
+		ly.packets.Put(srv.room)
+	}
+	srv.room = nil
+	if srv.lent != nil {
+		ly.Release(srv.lent)
+		srv.lent, srv.last = nil, nil
+	}
 }
 
 // Abandon ends the transaction without a final response. A non-INVITE whose time
@@ -277,7 +309,8 @@ func (srv *Server) leave() {
 }
 
 func (srv *Server) end() {
-	srv.state, srv.last, srv.Request = terminated, nil, nil
+	srv.forget()
+	srv.state, srv.last = terminated, nil
 	srv.timer.Stop()
 	s := srv.set
 	for i, other := range s.servers {

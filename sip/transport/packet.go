@@ -27,9 +27,24 @@ func (p *Packet) Own() *Packet {
 	if p.owned {
 		return p
 	}
-	q := &Packet{Flow: p.Flow, Received: p.Received, Err: p.Err, Peer: p.Peer, owned: true}
-	p.Msg.CloneTo(&q.Msg)
+	q := new(Packet)
+	p.copyTo(q)
 	return q
+}
+
+// OwnIn is [Packet.Own], and makes the copy in the memory of q, to which nothing may
+// point any more: the zero Packet, or one that OwnIn made.
+func (p *Packet) OwnIn(q *Packet) *Packet {
+	if p.owned {
+		return p
+	}
+	p.copyTo(q)
+	return q
+}
+
+func (p *Packet) copyTo(q *Packet) {
+	p.Msg.CloneTo(&q.Msg)
+	q.Flow, q.Received, q.Err, q.Peer, q.Again, q.owned = p.Flow, p.Received, p.Err, p.Peer, false, true
 }
 
 // keepsAlive reports whether b is a datagram that only keeps a NAT binding

@@ -1,7 +1,5 @@
 package wire
 
-import "slices"
-
 // line is one header line with its continuations.
 type line struct {
 	start, end      uint16 // from the name to behind the line end
@@ -44,11 +42,13 @@ func (m *Message) Clone() *Message {
 	return c
 }
 
-// CloneTo makes c a copy of m with its own bytes and index.
+// CloneTo makes c a copy of m with its own bytes and index, in the memory that c
+// had: nothing may point into that any more. c must not be one that was parsed.
 func (m *Message) CloneTo(c *Message) {
+	b, lines := c.b, c.lines
 	*c = *m
-	c.b = slices.Clone(m.b)
-	c.lines = slices.Clone(m.lines)
+	c.b = append(b[:0], m.b...)
+	c.lines = append(lines[:0], m.lines...)
 }
 
 // Bytes returns the message from its start line to the end of its body: the
