@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -40,6 +41,10 @@ func (d *decoder) remote(o *object) RemoteDestination {
 	if v.Number == "" {
 		d.fault("number", RuleMissing, "must be set")
 	}
+	d.most("numbers", len(v.Numbers), 100)
+	d.most("schedule", len(v.Schedule), 50)
+	d.most("allow", len(v.Allow), 200)
+	d.most("block", len(v.Block), 200)
 	if v.Delay >= v.StopAfter {
 		d.fault("delay", RuleValue, "must be shorter than stop_after: it would never ring")
 	}
@@ -69,6 +74,13 @@ func (d *decoder) phones(o *object, name string) []string {
 		list[i] = n
 	}
 	return list
+}
+
+// most bounds a list: each of its entries costs something with every call.
+func (d *decoder) most(path string, n, most int) {
+	if n > most {
+		d.fault(path, RuleValue, fmt.Sprintf("has %d entries, %d are the most", n, most))
+	}
 }
 
 // flagOr reads a flag that is def when absent.

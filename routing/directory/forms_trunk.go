@@ -35,6 +35,10 @@ func (d *decoder) trunk(o *object) Trunk {
 		v.MatchIn = []string{}
 	}
 	o.done()
+	d.most("peers", len(v.Peers), 50)
+	d.most("sources", len(v.Sources), 100)
+	d.most("match_in", len(v.MatchIn), 500)
+	d.most("routes", len(v.Routes), 500)
 	for i, s := range v.Peers {
 		p, ok := ParsePeer(s)
 		if !ok {
@@ -99,7 +103,7 @@ func (d *decoder) registration(o *object) *TrunkRegister {
 		}
 		v.Registrar = p.String()
 	}
-	if strings.ContainsAny(v.Username, " @;?<>\"\\") {
+	if strings.ContainsFunc(v.Username, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("@;?<>\"\\", r) }) {
 		d.fault(r.at("username"), RuleValue, "must be the user part of a SIP address")
 	}
 	if strings.ContainsAny(v.Realm, "\"\\") {

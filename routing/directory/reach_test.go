@@ -75,6 +75,7 @@ func TestRemoteFaults(t *testing.T) {
 		`{"number":"1","schedule":[{"days":"moon"},{"from":"18:00","to":"18:00"},{"until":"18:00"}]}`: "schedule[0].days field.value, schedule[1] field.value, schedule[2].until field.unknown",
 		`{"number":"voicemail"}`:                                                                      "number field.value, number field.missing",
 		`{"number":"a","allow":["x"],"block":["1"],"snr":"no"}`:                                       "number field.value, snr syntax, allow[0] field.value, number field.missing",
+		`{"number":"1","block":[` + strings.Repeat(`"1003",`, 200) + `"1003"]}`:                       "block field.value",
 		`{"number":"sip:a@b.example"}`:                                                                "",
 	} {
 		_, err := directory.Parse[directory.RemoteDestination](directory.KindRemote, []byte(body))

@@ -173,6 +173,7 @@ func TestTrunkFaults(t *testing.T) {
 		{"a method that is never let in", `{"proof":"digest","methods":["PUBLISH"]}`, "methods[0] field.value"},
 		{"match_in", `{"proof":"digest","match_in":["+49*89*","a b"]}`, "match_in[0] field.value, match_in[1] field.value"},
 		{"limits", `{"proof":"digest","max_calls":-1,"max_cps":"many"}`, "max_calls syntax, max_cps syntax"},
+		{"too many peers", `{"proof":"digest","peers":[` + strings.Repeat(`"a.example",`, 50) + `"a.example"]}`, "peers field.value"},
 		{"caller id", `{"proof":"digest","caller_id":"anybody"}`, "caller_id field.value"},
 		{"health", `{"proof":"digest","health_interval":1}`, "health_interval field.value"},
 	} {
