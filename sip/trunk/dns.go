@@ -87,10 +87,11 @@ type entry struct {
 // names asks the name servers and remembers what they said.
 type names struct {
 	exchanger exchanger
-	servers   []string
-	good      atomic.Uint32 // index of the server that answered last
+	again     func() ([]string, error) // which servers there are now; nil: the same
+	good      atomic.Uint32            // index of the server that answered last
 
 	mu      sync.Mutex // guards what follows
+	servers []string
 	cache   map[question]*entry
 	pending map[question]chan struct{} // closed when the question was answered
 }
@@ -142,6 +143,11 @@ func (n *names) answer(ctx context.Context, q question, old *entry, done chan st
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.storeLocked(q, e, now)
+	if failed && n.again != nil { // the host may have moved to another network
+		if servers, err := n.again(); err == nil {
+			n.servers = servers
+		}
+	}
 	delete(n.pending, q)
 	close(done)
 	return e.records, e.err
@@ -191,20 +197,23 @@ func (n *names) query(ctx context.Context, name string, kind uint16) (*dns.Msg, 
 	m := new(dns.Msg)
 	m.SetQuestion(name, kind)
 	m.SetEdns0(udpSize, false)
+	n.mu.Lock()
+	servers := n.servers
+	n.mu.Unlock()
 	err := errServers
 	for _, wait := range []time.Duration{firstWait, secondWait} {
 		start := n.good.Load()
-		for i := range n.servers {
+		for i := range servers {
 			if ctx.Err() != nil {
 				return nil, context.Cause(ctx)
 			}
-			at := (int(start) + i) % len(n.servers)
-			r, failed := n.once(ctx, m, n.servers[at], wait)
+			at := (int(start) + i) % len(servers)
+			r, failed := n.once(ctx, m, servers[at], wait)
 			if failed == nil {
 				n.good.Store(uint32(at))
 				return r, nil
 			}
-			err = fmt.Errorf("%w: %s: %w", errServers, n.servers[at], failed)
+			err = fmt.Errorf("%w: %s: %w", errServers, servers[at], failed)
 		}
 	}
 	return nil, err

@@ -33,6 +33,11 @@ func NewResolver(f Exchange, servers []string, transports []location.Transport, 
 // Choose sets who draws lots.
 func (r Resolver) Choose(f func(n int) int) { r.r.choose = f }
 
+// Again sets what the host's name servers have become.
+func (r Resolver) Again(servers ...string) {
+	r.r.names.again = func() ([]string, error) { return servers, nil }
+}
+
 // Cached is how many questions are remembered.
 func (r Resolver) Cached() int {
 	r.r.names.mu.Lock()

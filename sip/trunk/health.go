@@ -73,7 +73,7 @@ func (m *Manager) probe(t *trunk, p *peer) {
 		ways := m.resolve(ctx, t, []*peer{p})
 		m.dial(ctx, ways)
 		return func(set *transaction.Set) { m.options(set, t, p, ways, callID) }
-	})
+	}, func() {})
 }
 
 // options sends OPTIONS down each way; a step of the lane. It carries no
@@ -125,15 +125,18 @@ func (m *Manager) answered(t *trunk, p *peer, at endpoint, res *wire.Message, er
 }
 
 // inLane runs f, which may block, in the lane of a Call-ID, and then what it
-// returns, as a step. When there is no room nothing runs, and what was to be done
-// is due again.
-func (m *Manager) inLane(callID string, f func(ctx context.Context) transaction.Task) {
+// returns, as a step. When there is no room it runs full instead.
+func (m *Manager) inLane(callID string, f func(ctx context.Context) transaction.Task, full func()) {
 	ln, _, err := m.lanes.GetOrNew([]byte(callID))
-	if err != nil {
-		return
+	if err == nil {
+		// A step begins it, so that a lane in which nothing begins is closed.
+		err = ln.Post(transaction.Task(func(*transaction.Set) {
+			if err := ln.Do(func(ctx context.Context) lane.Event { return f(ctx) }); err != nil {
+				full()
+			}
+		}))
 	}
-	// A step begins it, so that a lane in which nothing begins is closed.
-	_ = ln.Post(transaction.Task(func(*transaction.Set) {
-		_ = ln.Do(func(ctx context.Context) lane.Event { return f(ctx) })
-	}))
+	if err != nil {
+		full()
+	}
 }

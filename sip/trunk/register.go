@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -109,14 +110,14 @@ type registering struct {
 	way     *way
 	bye     bool          // it deregisters
 	expires time.Duration // asked for
-	lines   []byte        // credentials
+	lines   [2][]byte     // credentials for the registrar, and for a proxy before it
 	tries   int
 	longer  bool // it asked for as long as a 423 wanted
 }
 
-// maxTries is how often one registration may be challenged: once for nothing,
-// once for a nonce that went stale meanwhile.
-const maxTries = 3
+// maxTries is how many REGISTERs one registration takes at most: the registrar and
+// a proxy may each challenge one, and say once that a nonce went stale.
+const maxTries = 5
 
 // register registers a trunk, or with bye deregisters it.
 func (m *Manager) register(t *trunk, bye bool) {
@@ -138,7 +139,7 @@ func (m *Manager) register(t *trunk, bye bool) {
 			g.set, g.way = set, w
 			g.begin()
 		}
-	})
+	}, func() { g.over("no room for a REGISTER", 0) })
 }
 
 // registrar chooses the endpoint to register at: the one that granted the last
@@ -194,7 +195,7 @@ func (g *registering) send() {
 	req.contact = g.m.contact(g.t.key, g.way.flow)
 	seconds := strconv.Itoa(int(g.expires / time.Second))
 	req.contact += ";expires=" + seconds
-	req.lines = "Expires: " + seconds + "\r\n" + string(g.lines)
+	req.lines = "Expires: " + seconds + "\r\n" + string(g.lines[0]) + string(g.lines[1])
 	g.tries++
 	x := &exchange{m: g.m, set: g.set, flow: g.way.flow, done: g.done}
 	x.send(req)
@@ -203,9 +204,11 @@ func (g *registering) send() {
 // done takes the final response to a REGISTER.
 func (g *registering) done(res *wire.Message, err error) {
 	if err != nil {
+		g.heard(0, 0, err.Error())
 		g.over(err.Error(), 0)
 		return
 	}
+	g.heard(res.Status(), retryAfter(res), "")
 	switch status := res.Status(); {
 	case status < 300:
 		g.granted(res)
@@ -230,21 +233,25 @@ func (g *registering) done(res *wire.Message, err error) {
 	}
 }
 
-// challenged sends the REGISTER again with credentials, once, and again when only
-// the nonce was stale (RFC 3261 §22.1).
+// challenged sends the REGISTER again with credentials, once for each who asks,
+// and again when only the nonce was stale (RFC 3261 §22.1).
 func (g *registering) challenged(res *wire.Message) {
 	uri, _ := aor(g.def)
 	lines, ok := g.m.answer(g.def, "REGISTER", uri, res)
+	had := &g.lines[0]
+	if res.Status() == 407 {
+		had = &g.lines[1]
+	}
 	switch {
 	case !ok:
 		g.over(strconv.Itoa(res.Status())+" and no credentials for it", 0)
-	case g.lines != nil && (!stale(res) || g.tries >= maxTries):
+	case *had != nil && !stale(res), g.tries >= maxTries:
 		g.m.mu.Lock()
 		g.t.registration.refused = true
 		g.m.mu.Unlock()
 		g.over("our credentials were refused", 0)
 	default:
-		g.lines = lines
+		*had = lines
 		g.send()
 	}
 }
@@ -257,14 +264,13 @@ func (g *registering) granted(res *wire.Message) {
 	defer m.mu.Unlock()
 	defer m.look()
 	r := &g.t.registration
-	m.heardAtLocked(g.t, g.way, res.Status(), now)
 	if g.bye {
 		delete(m.leaving, g.t)
 		r.until = time.Time{}
 		return
 	}
 	if r.until.IsZero() || now.After(r.until) {
-		m.log.Info("registered with a trunk", "domain", g.t.domain, "trunk", g.t.name, "expires", expires)
+		m.tellLocked(slog.LevelInfo, "registered with a trunk", g.t, "expires", expires)
 	}
 	r.sent, r.until = time.Time{}, now.Add(expires)
 	r.failed, r.refused, r.err = 0, false, ""
@@ -306,12 +312,19 @@ func (g *registering) over(why string, after time.Duration) {
 		wait = min(wait, max(left, minExpires/2))
 	}
 	r.next = now.Add(max(wait, min(after, maxRest)))
-	m.log.Warn("not registered with a trunk", "domain", g.t.domain, "trunk", g.t.name, "err", why, "again", r.next)
+	m.tellLocked(slog.LevelWarn, "not registered with a trunk", g.t, "err", why, "again", r.next)
 }
 
-// heardAtLocked notes an answer of the endpoint of a way.
-func (m *Manager) heardAtLocked(t *trunk, w *way, status int, now time.Time) {
-	if g := w.peer.target(w.endpoint); g != nil {
-		m.heardLocked(t, g, status, 0, now)
+// heard notes what came from the endpoint; status 0: nothing, and why.
+func (g *registering) heard(status int, after time.Duration, why string) {
+	now := time.Now()
+	g.m.mu.Lock()
+	defer g.m.mu.Unlock()
+	switch to := g.way.peer.target(g.way.endpoint); {
+	case to == nil:
+	case status == 0:
+		g.m.silentLocked(g.t, to, why, now)
+	default:
+		g.m.heardLocked(g.t, to, status, after, now)
 	}
 }

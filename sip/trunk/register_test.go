@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/icholy/digest"
+	"pgregory.net/rapid"
 
 	"bellhop/routing/directory"
 	"bellhop/sip/siptest"
@@ -317,6 +318,66 @@ func TestRegisterChanges(t *testing.T) {
 		if next.bound {
 			t.Error("a trunk that was deleted is still registered")
 		}
+	})
+}
+
+// TestRegisterTwice: a proxy asks before the registrar does; both are answered.
+func TestRegisterTwice(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, h *house) {
+		r := &registrar{password: "s3cret", algorithms: []string{"SHA-256"}, nonce: "n"}
+		h.carrier("192.0.2.1:5060", func(m *wire.Message) (int, string) {
+			if !m.Has(wire.ProxyAuthorization) {
+				return 407, `Proxy-Authenticate: Digest realm="proxy",nonce="p"` + "\r\n"
+			}
+			return r.answer(m)
+		})
+		h.set(signed(peering(t, "carrier", registering), "house", "s3cret"))
+		h.after(2 * time.Second)
+		if !r.bound || r.wrong > 0 {
+			t.Errorf("status = %+v, %d wrong", h.status("carrier"), r.wrong)
+		}
+	})
+}
+
+// TestRegisterAnyway: whatever a carrier answers, we do not flood it, and when it
+// comes to its senses we register within the longest wait, and deregister at the
+// end.
+func TestRegisterAnyway(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		statuses := rapid.SliceOfN(rapid.SampledFrom([]int{0, 100, 200, 299, 302, 401, 407, 404, 423, 500, 503, 603}), 1, 12).Draw(rt, "statuses")
+		lines := rapid.SampledFrom([]string{
+			"", "Min-Expires: 1200\r\n", "Min-Expires: -1\r\n", "Retry-After: 1\r\n", "Retry-After: 99999 (later)\r\n", "Expires: 0\r\n", "Expires: x\r\n", "Contact: *\r\n",
+			`WWW-Authenticate: Digest realm="r",nonce="n",stale=true` + "\r\n", `Proxy-Authenticate: Digest realm="r",nonce="n"` + "\r\n",
+		}).Draw(rt, "lines")
+		bubble(t, func(t *testing.T, h *house) {
+			n := 0
+			c := h.carrier("192.0.2.1:5060", func(*wire.Message) (int, string) {
+				n++
+				return statuses[n%len(statuses)], lines
+			})
+			h.set(signed(peering(t, "carrier", registering), "house", "s3cret"))
+			h.after(time.Hour)
+			if n := len(c.got); n > 400 { // a registration for 10 s, renewed every 5 s, is the carrier's wish
+				if s := c.at[n-1].Sub(c.at[0]) / time.Duration(n); s < 2*time.Second {
+					rt.Errorf("%d REGISTERs, one every %v", n, s)
+				}
+			}
+			r := &registrar{}
+			h.carrier("192.0.2.1:5060", r.answer)
+			h.after(24*time.Hour + 30*time.Minute) // for as long as it may have granted before
+			if !r.bound || h.status("carrier").RegisteredUntil.IsZero() {
+				rt.Errorf("not registered with a good carrier: %+v", h.status("carrier"))
+			}
+			if n := h.table.Len(); n > 1 { // a refresh may be under way
+				rt.Errorf("%d lanes are open", n)
+			}
+			h.stop()
+			if r.bound {
+				rt.Error("still registered after the end")
+			}
+		})
 	})
 }
 

@@ -402,6 +402,28 @@ func TestOneQuestion(t *testing.T) {
 	})
 }
 
+// TestOtherServers: a host that moved to another network has other name servers.
+func TestOtherServers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		z := newZone(t, "one.example. 60 IN A 192.0.2.1")
+		r := trunk.NewResolver(func(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) {
+			if server != "new" {
+				return nil, errors.New("no route")
+			}
+			return z.exchange(ctx, q, server)
+		}, []string{"old"}, udpOnly, true, false)
+		r.Again("new")
+		if got, err := r.Lookup(t.Context(), "one.example"); err == nil {
+			t.Errorf("Lookup = %v without a server", got)
+		}
+		<-time.After(3 * time.Second)
+		if got, err := r.Lookup(t.Context(), "one.example"); len(got) != 1 {
+			t.Errorf("Lookup = %v, %v with the new server", got, err)
+		}
+	})
+}
+
 // TestManyNames: hostile settings do not fill the memory.
 func TestManyNames(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package trunk
 
 import (
 	"cmp"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,7 +156,7 @@ func (m *Manager) seeLocked(t *trunk, now time.Time) {
 	}
 	if is != t.up {
 		t.up, t.since = is, now
-		m.log.Info("trunk changed", "domain", t.domain, "trunk", t.name, "up", is)
+		m.tellLocked(slog.LevelInfo, "trunk changed", t, "up", is)
 	}
 }
 

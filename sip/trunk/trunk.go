@@ -86,6 +86,7 @@ type Manager struct {
 	calls   map[key]int     // that hold a place
 	leaving map[*trunk]bool // that deregister: deleted ones, and what others were; whether that is under way
 	loaded  bool
+	news    []func() // to be logged without the lock
 }
 
 // none is the directory without trunks.
@@ -123,7 +124,11 @@ func New(o Options) *Manager {
 			o.Logger.Warn("no name servers, trunks are found by addresses alone", slog.Any("err", err))
 		}
 	}
-	m.resolver = newResolver(newNames(network{}, servers), o.Transports, o.V4, o.V6)
+	names := newNames(network{}, servers)
+	if o.Servers == nil {
+		names.again = func() ([]string, error) { return systemServers(hostServers) }
+	}
+	m.resolver = newResolver(names, o.Transports, o.V4, o.V6)
 	m.metrics = newMetrics(o.Registerer, m)
 	m.matcher.Store(&matcher{})
 	return m
@@ -261,11 +266,20 @@ func (m *Manager) due(now time.Time) (next time.Time) {
 			todo = append(todo, func() { m.register(t, true) })
 		}
 	}
+	news := m.news
+	m.news = nil
 	m.mu.Unlock()
-	for _, f := range todo {
+	for _, f := range append(news, todo...) {
 		f()
 	}
 	return next
+}
+
+// tellLocked has the log told of a trunk, by Run: the lock is not held over it.
+func (m *Manager) tellLocked(level slog.Level, msg string, t *trunk, args ...any) {
+	args = append([]any{"domain", t.domain, "trunk", t.name}, args...)
+	m.news = append(m.news, func() { m.log.Log(context.Background(), level, msg, args...) })
+	m.look()
 }
 
 // part deregisters all trunks and waits a moment for the answers.
