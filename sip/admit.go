@@ -44,6 +44,7 @@ func (s *Server) admit(p *transport.Packet) (a admission, ok bool) {
 	}
 	uri, uriOK := wire.ParseURI(m.RequestURI())
 	if o, is := s.inbound(p); is {
+		p.Peer.Prove(transport.Proven)
 		return s.ofTrunk(p, o, uri, uriOK), true
 	}
 	asked, askedOurs := from, fromOurs
@@ -64,10 +65,9 @@ func (s *Server) admit(p *transport.Packet) (a admission, ok bool) {
 		return s.stranger(p, asked, uri, uriOK)
 	}
 	now := p.Received
-	v := s.auth.Check(m, p.Flow, home.Name, home.Realm, now)
+	v := s.check(p, home, now)
 	switch v.Kind {
 	case auth.Accepted:
-		p.Peer.Prove(transport.Proven)
 		return s.accepted(p, v, home, asked, uri, uriOK)
 	case auth.Challenge, auth.Stale:
 		s.challenge(p, home, v.Kind == auth.Stale, now)
@@ -84,6 +84,30 @@ func (s *Server) admit(p *transport.Packet) (a admission, ok bool) {
 		panic("sip: unknown verdict")
 	}
 	return a, false
+}
+
+// check asks for the credentials of a device, or for what its connection proved
+// already.
+func (s *Server) check(p *transport.Packet, home *directory.Tenant, now time.Time) auth.Verdict {
+	if !p.Flow.Secure() || p.Peer == nil { // what is in the clear proves nothing for what comes later
+		v := s.auth.Check(&p.Msg, p.Flow, home.Name, home.Realm, now)
+		if v.Kind == auth.Accepted {
+			p.Peer.Prove(transport.Proven)
+		}
+		return v
+	}
+	proved, _ := p.Peer.Value().(*auth.Proved)
+	if v, ok := s.auth.Again(&p.Msg, p.Flow, home.Name, proved, now); ok {
+		return v
+	}
+	v := s.auth.Check(&p.Msg, p.Flow, home.Name, home.Realm, now)
+	if v.Kind == auth.Accepted {
+		p.Peer.Prove(transport.Proven)
+	}
+	if v.Kind == auth.Accepted && v.Device.Trunk == "" {
+		p.Peer.SetValue(proved.With(home.Name, &v.Device)) // one that closed needs it no more
+	}
+	return v
 }
 
 func name(t *directory.Tenant) string {

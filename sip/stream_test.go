@@ -386,3 +386,45 @@ func TestSIPSNeverFallsBack(t *testing.T) {
 		}
 	})
 }
+
+// A connection over TLS counts for the devices that authenticated over it, and
+// for nobody else, until the credential changes; one in the clear never does.
+func TestConnectionThatAuthenticated(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name, over string
+		change     func(t *testing.T, c *campus, p *siptest.Phone)
+		asked      bool
+	}{
+		{"TLS", "TLS", func(*testing.T, *campus, *siptest.Phone) {}, false},
+		{"TCP", "TCP", func(*testing.T, *campus, *siptest.Phone) {}, true},
+		{"another number", "TLS", func(_ *testing.T, _ *campus, p *siptest.Phone) { p.Number = "1003" }, true},
+		{"another domain", "TLS", func(_ *testing.T, _ *campus, p *siptest.Phone) { p.Domain = "open.test" }, true},
+		{"a connection later", "TLS", func(_ *testing.T, _ *campus, p *siptest.Phone) {
+			p.Move(netip.AddrPortFrom(p.Addr.Addr(), 40001))
+		}, true},
+		{"another secret", "TLS", func(t *testing.T, c *campus, p *siptest.Phone) {
+			t.Helper()
+			c.openDevice(t, domain, p.Device, p.Number) // sealed anew
+		}, true},
+		{"the credential is gone", "TLS", func(t *testing.T, c *campus, p *siptest.Phone) {
+			t.Helper()
+			c.apply(t, directory.Write{Ref: directory.Ref{Domain: domain, Kind: directory.KindCredential, Name: p.Device}})
+		}, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			inCampus(t, func(t *testing.T, c *campus) {
+				p := c.registered(t, "desk-1001", 11, tt.over)
+				p.Forget()
+				tt.change(t, c, p)
+				call := p.Call(t, "sip:1005@"+domain)
+				word := "480 INVITE"
+				if tt.asked {
+					word = "407 INVITE"
+				}
+				call.Refused(p.Wait(t, word))
+			})
+		})
+	}
+}
