@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"bellhop/feed"
@@ -60,7 +61,11 @@ func (s *Server) wait(u setup, now time.Time, v routing.Visit) error {
 // decided hands an INVITE to who carries its plan out.
 func (s *Server) decided(u *setup, plan routing.Plan, trace routing.Trace, err error) {
 	live := u.live
-	live.Story = story(trace)
+	if live.Story == nil {
+		live.Story = story(trace)
+	} else { // after a redirect
+		live.Story = append(live.Story, story(trace)...)
+	}
 	n := len(trace)
 	if n > 0 {
 		live.Rule = string(trace[n-1].Rule)
@@ -119,5 +124,26 @@ func (s *Server) forward(ln *lane.Lane, set *transaction.Set, srv *transaction.S
 		default:
 			panic("sip: unknown decision")
 		}
+	})
+}
+
+// redirected goes on with a call that was proxied until a phone sent it elsewhere:
+// from here on it is anchored. The caller's transaction stays; the To tags it
+// hears of from now on are those of another fork (RFC 3261 §12.1.2).
+func (s *Server) redirected(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, r *proxy.Redirect) {
+	live := *r.Live
+	u := &setup{lane: ln, set: set, srv: srv, from: r.From, live: &live}
+	srv.User = u
+	if r.Visit == nil {
+		s.refuse(srv, &live, r.Status, "", "")
+		return
+	}
+	s.resolver.Resolve(ln, time.Now(), r.Visit, func(plan routing.Plan, trace routing.Trace, err error) {
+		srv.User = nil
+		if plan.Anchored == "" {
+			plan.Anchored = routing.DeviceRedirect
+		}
+		live.Story = slices.Clip(live.Story)
+		s.decided(u, plan, trace, err)
 	})
 }

@@ -159,7 +159,7 @@ func New(o Options) (_ *Server, err error) {
 	s.ends = auth.NewEnds(s.transport, o.Location)
 	s.proxy = proxy.New(proxy.Options{
 		Network: s.transport, Transactions: s.txs, Tokens: tokens, Tags: s.tags, Ends: s.ends, Node: o.Node, Calls: o.Calls,
-		Location: o.Location, Ringing: s.ringing, Counter: &s.metrics, Registerer: o.Registerer, Logger: o.Logger,
+		Location: o.Location, Ringing: s.ringing, Counter: &s.metrics, Redirect: s.redirected, Registerer: o.Registerer, Logger: o.Logger,
 	})
 	s.b2bua = b2bua.New(b2bua.Options{
 		Network: s.transport, Transactions: s.txs, Lanes: s.table, Tokens: tokens, Tags: s.tags, Ends: s.ends, Node: o.Node,

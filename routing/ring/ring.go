@@ -185,7 +185,7 @@ func (s *step) only(i BranchID) bool {
 			return false
 		}
 	}
-	return s.plan.Visits == 0 && !s.more()
+	return s.plan.Visits&^VisitsOn(Redirected) == 0 && !s.more()
 }
 
 // success takes a 2xx: the first wins, whoever gives it (RFC 3261 §16.7 step 5,

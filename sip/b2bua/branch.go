@@ -270,7 +270,7 @@ func (br *branch) took(res *wire.Message) {
 		p.legs[call.B].learn(res)
 	default:
 		if status/100 == 3 {
-			br.redirect = contactOf(res)
+			br.redirect = string(res.ContactURI())
 		}
 		if status != 487 && !a.srv.Done() {
 			br.final = res.Clone()

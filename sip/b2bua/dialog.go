@@ -79,17 +79,6 @@ func nameOf(m *wire.Message, f wire.Field) string {
 	return string(append(append(append(out, '<'), n.URI...), '>'))
 }
 
-// contactOf returns the first URI in the Contact of a message, "" for none.
-func contactOf(m *wire.Message) string {
-	for v := range m.All(wire.Contact) {
-		if n, ok := wire.ParseNameAddr(v.Bytes()); ok {
-			return string(n.URI)
-		}
-		return ""
-	}
-	return ""
-}
-
 // routesOf returns the route set that the Record-Route of a message makes (RFC
 // 3261 §12.1): of a response in reverse order.
 func routesOf(m *wire.Message) (routes []string) {
@@ -109,7 +98,7 @@ func (a *anchor) meet() bool {
 	m := &p.Msg
 	a.a = dialog{
 		leg: call.A, callID: string(m.CallID()), localTag: a.tag, remoteTag: string(m.FromTag()),
-		local: nameOf(m, wire.To), remote: nameOf(m, wire.From), target: contactOf(m), routes: routesOf(m),
+		local: nameOf(m, wire.To), remote: nameOf(m, wire.From), target: string(m.ContactURI()), routes: routesOf(m),
 		localSeq: firstSeq, remoteSeq: m.CSeq(), flow: p.Flow, side: a.b.ends.CallerSide(p.Flow, &a.from),
 		home: a.from.Caller.Domain,
 	}
@@ -240,8 +229,8 @@ func (b *B2BUA) hop(d *dialog) location.Flow {
 // after it (RFC 3261 §12.1.2, §13.2.2.4).
 func (d *dialog) learn(res *wire.Message) {
 	d.remoteTag = string(res.ToTag())
-	if uri := contactOf(res); uri != "" {
-		d.target = uri
+	if uri := res.ContactURI(); len(uri) > 0 {
+		d.target = string(uri)
 	}
 	if res.Has(wire.RecordRoute) || res.Status()/100 == 2 {
 		d.routes = routesOf(res)

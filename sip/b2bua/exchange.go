@@ -137,8 +137,8 @@ func (x *exchange) Response(c *transaction.Client, res *wire.Message) {
 		x.final = true
 	}
 	if status/100 == 2 && (x.method == call.Invite || x.method == call.Update) {
-		if uri := contactOf(res); uri != "" {
-			p.legs[x.to].target = uri // RFC 3261 §12.2.1.2, RFC 3311 §5.1
+		if uri := res.ContactURI(); len(uri) > 0 {
+			p.legs[x.to].target = string(uri) // RFC 3261 §12.2.1.2, RFC 3311 §5.1
 		}
 	}
 	p.msg = res

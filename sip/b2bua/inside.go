@@ -106,7 +106,7 @@ func (d Dialog) Request(srv *transaction.Server) {
 			a.b.reply(srv, status, "", "", lines)
 			return
 		}
-		x.target = contactOf(m)
+		x.target = string(m.ContactURI())
 	case call.Prack:
 		if !pr.rack(x, m) { // RFC 3262 §3
 			a.b.reply(srv, 481, "", "", nil)

@@ -43,6 +43,7 @@ type call struct {
 	secure  bool // it was for a sips URI
 	ringKey location.AOR
 	live    *feed.Call
+	handed  bool // b2bua goes on
 }
 
 type branch struct {
@@ -95,7 +96,11 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 		stages[n] = s.Targets
 	}
 	var effects []ring.Effect
-	c.ring, effects = ring.New(ring.Plan{Stages: stages, RingTime: i.Ring.RingTime}, c.now, nil)
+	plan := ring.Plan{Stages: stages, RingTime: i.Ring.RingTime}
+	if i.Ring.Redirect != nil {
+		plan.Visits = ring.VisitsOn(ring.Redirected)
+	}
+	c.ring, effects = ring.New(plan, c.now, nil)
 	c.carryOut(effects)
 }
 
@@ -122,6 +127,9 @@ func (c *call) Gone(flow location.Flow) {
 
 // step takes an event of the plan and carries out what follows from it.
 func (c *call) step(ev ring.Event) {
+	if c.handed {
+		return
+	}
 	if c.busy { // an effect failed at once: its event waits for the effects before it
 		c.pending = append(c.pending, ev)
 		return
@@ -152,7 +160,7 @@ func (c *call) carryOut(effects []ring.Effect) {
 // release lets go of the call when nothing is open any more. The transactions
 // linger for half a minute; they shall not keep all of it alive.
 func (c *call) release() {
-	if !c.ring.Done() {
+	if c.handed || !c.ring.Done() {
 		return
 	}
 	rest := &late{c.x, c.srv}
@@ -161,7 +169,7 @@ func (c *call) release() {
 		switch {
 		case b.client == nil:
 		case b.hungUp:
-			b.client.SetUser(&unwanted{c.x, c.set})
+			b.client.SetUser(&unwanted{c.x, c.set, true})
 		default:
 			b.client.SetUser(rest)
 		}
@@ -202,11 +210,41 @@ func (c *call) do(e ring.Effect) {
 			c.x.hangUp(c.set, b.client.Flow(), c.res, b.hungUp)
 			b.hungUp = true
 		}
-	case ring.Visit: // of anchored calls only
-		panic("proxy: effect of an anchored call")
+	case ring.Visit: // of a redirect only: the other outcomes of a proxied call have none
+		c.handOver(e.Outcome)
 	default:
 		panic("proxy: unknown effect")
 	}
+}
+
+// handOver has an anchored call follow a redirect (rule device.redirect): the
+// INVITE that the phone was sent to has a leg of its own, which a proxied call
+// cannot give it. What the branches given up still answer is hung up.
+func (c *call) handOver(o ring.Outcome) {
+	c.handed = true
+	c.pending = nil
+	c.x.ringing.Remove(c.ringKey, c)
+	for _, t := range c.timers {
+		t.timer.Stop()
+	}
+	for i := range c.branches {
+		if b := &c.branches[i]; b.client != nil {
+			b.client.SetUser(&unwanted{x: c.x, set: c.set})
+		}
+	}
+	contact := ""
+	if o.Branch != ring.None && c.branches[o.Branch].final != nil {
+		contact = string(c.branches[o.Branch].final.ContactURI())
+	}
+	c.x.redirect(c.lane, c.set, c.srv, &Redirect{From: c.from, Live: c.live, Visit: c.rings.Redirected(contact), Status: o.Status})
+}
+
+// A Redirect is a proxied call that a phone sent elsewhere.
+type Redirect struct {
+	From   auth.From
+	Live   *feed.Call
+	Visit  *routing.Visit // what follows; nil: nothing
+	Status int            // the final response then
 }
 
 // timer finds the timer of a name, or makes it.

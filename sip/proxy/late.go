@@ -36,18 +36,20 @@ func (l *late) Failed(*transaction.Client) {}
 // TimerC implements [transaction.User].
 func (l *late) TimerC(c *transaction.Client) { c.Cancel(nil) }
 
-// An unwanted is what is left of a branch that was hung up: its 2xx is
+// An unwanted is what is left of a branch whose answer nobody takes: its 2xx is
 // acknowledged as often as it comes (RFC 3261 §13.2.2.4), for the ACK may be
 // lost.
 type unwanted struct {
-	x   *Proxy
-	set *transaction.Set
+	x      *Proxy
+	set    *transaction.Set
+	hungUp bool // BYE was sent
 }
 
 // Response implements [transaction.User].
 func (u *unwanted) Response(c *transaction.Client, res *wire.Message) {
 	if res.Status()/100 == 2 {
-		u.x.hangUp(u.set, c.Flow(), res, true)
+		u.x.hangUp(u.set, c.Flow(), res, u.hungUp)
+		u.hungUp = true
 	}
 }
 
@@ -93,29 +95,21 @@ func (x *Proxy) Stray(p *transport.Packet) bool {
 // another final response already: with ACK and BYE, as if we were the caller.
 // Only the response is needed for that (RFC 3261 §12.1.2, §15).
 func (x *Proxy) hangUp(set *transaction.Set, flow location.Flow, res *wire.Message, again bool) {
-	v, ok := res.Get(wire.Contact)
-	if !ok {
-		return
-	}
-	for first := range res.All(wire.Contact) {
-		v = first
-		break
-	}
-	contact, ok := wire.ParseNameAddr(v.Bytes())
-	if !ok {
+	contact := res.ContactURI()
+	if len(contact) == 0 {
 		return
 	}
 	routes := x.routesBehind(res)
 	id := transaction.NewID()
 	buf := x.txs.Buffer()
 	defer x.txs.Release(buf)
-	*buf = x.appendOwn(*buf, "ACK", res, flow, id, contact.URI, routes, res.CSeq())
+	*buf = x.appendOwn(*buf, "ACK", res, flow, id, contact, routes, res.CSeq())
 	_ = x.net.Send(flow, *buf) // the 2xx comes again, and this with it
 	if again {
 		return
 	}
 	id = transaction.NewID()
-	*buf = x.appendOwn((*buf)[:0], "BYE", res, flow, id, contact.URI, routes, res.CSeq()+1)
+	*buf = x.appendOwn((*buf)[:0], "BYE", res, flow, id, contact, routes, res.CSeq()+1)
 	_, _ = set.Request(flow, wire.Bye, id, *buf, nil, 0)
 }
 

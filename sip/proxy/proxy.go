@@ -64,6 +64,7 @@ type Options struct {
 	Location     Location
 	Ringing      *lane.Index[location.AOR] // where a device that registers may join
 	Counter      Counter
+	Redirect     func(*lane.Lane, *transaction.Set, *transaction.Server, *Redirect) // follows a redirect
 	Registerer   prometheus.Registerer
 	Logger       *slog.Logger // nil: discard
 }
@@ -81,6 +82,7 @@ type Proxy struct {
 	log       *slog.Logger
 	seed      maphash.Seed
 	counter   Counter
+	redirect  func(*lane.Lane, *transaction.Set, *transaction.Server, *Redirect)
 	metrics   metrics
 	ringing   *lane.Index[location.AOR]
 	composers sync.Pool
@@ -94,7 +96,7 @@ func New(o Options) *Proxy {
 	x := &Proxy{
 		net: o.Network, ends: o.Ends, txs: o.Transactions, tokens: o.Tokens, tags: o.Tags, node: o.Node, calls: o.Calls,
 		loc: o.Location, log: o.Logger, seed: maphash.MakeSeed(), counter: o.Counter, metrics: newMetrics(o.Registerer),
-		ringing: o.Ringing,
+		ringing: o.Ringing, redirect: o.Redirect,
 	}
 	x.composers.New = func() any { return new(composer) }
 	return x

@@ -13,6 +13,16 @@ type NameAddr struct {
 // Param returns the parameter called name, case ignored.
 func (n NameAddr) Param(name string) (value []byte, ok bool) { return Param(n.Params, name) }
 
+// ContactURI returns the URI of the first Contact, nil when there is none or it
+// cannot be read.
+func (m *Message) ContactURI() []byte {
+	for v := range m.All(Contact) {
+		n, _ := ParseNameAddr(v.Bytes())
+		return n.URI
+	}
+	return nil
+}
+
 // ParseNameAddr reads one name-addr or addr-spec. It tolerates a display name
 // that should have been quoted and blanks inside the brackets (RFC 4475
 // §3.1.2.14, §3.1.2.15). It refuses unbalanced quotes and brackets, text that
