@@ -252,7 +252,7 @@ func (r *run) perform(effects []ring.Effect) error {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case ring.Invite:
-			r.invited(e.Target, first)
+			r.invited(*e.Target, first)
 			first = false
 			r.events = append(r.events, ring.Response{Now: r.now, Branch: e.Branch, Status: 180})
 		case ring.Cancel:

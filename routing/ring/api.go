@@ -216,10 +216,11 @@ func TargetOf(b *location.Binding) Target {
 type Effect interface{ effect() }
 
 type (
-	// Invite sends the request to a target as a new branch.
+	// Invite sends the request to a target as a new branch. The target belongs to
+	// the plan: it is not changed.
 	Invite struct {
 		Branch BranchID
-		Target Target
+		Target *Target
 	}
 	// Cancel gives a branch up; it comes once a branch at most and never after its
 	// final response. The shell sends CANCEL as soon as the branch had a 1xx

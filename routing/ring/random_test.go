@@ -301,7 +301,7 @@ func (w *world) invited(e ring.Invite) {
 			w.fail("invite %d after %v while device %d rings", e.Branch, rung, w.base+i)
 		}
 	}
-	w.phones = append(w.phones, &leg{target: e.Target})
+	w.phones = append(w.phones, &leg{target: *e.Target})
 }
 
 func (w *world) replied(e ring.Reply, r *ring.Response) {

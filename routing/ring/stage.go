@@ -129,7 +129,7 @@ func (s *step) inGroup(t *Target) bool { return s.q == anyQ || s.q == int(t.Q) }
 // branch invites t.
 func (s *step) branch(t *Target) {
 	i := s.branches.add(branch{target: t, state: trying})
-	s.do(Invite{Branch: i, Target: *t})
+	s.do(Invite{Branch: i, Target: t})
 	if t.Trunk == "" {
 		s.do(StartTimer{Timer: Timer{Kind: TimerSilent, Branch: i}, After: SilentTime})
 	}

@@ -36,10 +36,7 @@ func (a *anchor) invite(e ring.Invite) {
 	for len(a.branches) <= int(e.Branch) {
 		a.branches = append(a.branches, nil)
 	}
-	if e.Target.Identity == nil {
-		e.Target.Identity = a.rings.Identity
-	}
-	br := &branch{a: a, id: e.Branch, target: e.Target, alert: a.rings.Alert, leg: len(a.live.Legs)}
+	br := &branch{a: a, id: e.Branch, target: *e.Target, alert: a.rings.Alert, leg: len(a.live.Legs)}
 	if br.target.Identity == nil {
 		br.target.Identity = a.rings.Identity
 	}

@@ -274,7 +274,7 @@ func (c *call) invite(e ring.Invite) {
 		c.branches = append(c.branches, branch{})
 	}
 	b := &c.branches[e.Branch]
-	b.target = e.Target
+	b.target = *e.Target
 	p := c.srv.Request
 	if p == nil {
 		return
@@ -284,7 +284,7 @@ func (c *call) invite(e ring.Invite) {
 		id: transaction.NewID(), loop: c.loop, hops: c.hops, domain: c.from.Domain,
 		realm: c.from.Realm, from: &c.from, popped: c.popped, breadth: c.breadth(&p.Msg),
 	}
-	o.token = &auth.Token{Caller: c.x.ends.CallerSide(p.Flow, &c.from), Callee: auth.LineSide(c.live.Number, &e.Target), Node: c.x.node}
+	o.token = &auth.Token{Caller: c.x.ends.CallerSide(p.Flow, &c.from), Callee: auth.LineSide(c.live.Number, e.Target), Node: c.x.node}
 	o.alert = c.rings.Alert
 	o.forked = targets(&c.rings) > 1
 	buf := c.x.txs.Buffer()
