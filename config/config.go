@@ -42,6 +42,8 @@ type SIP struct {
 	Listeners []Listener `yaml:"listeners" change:"restart" doc:"Where phones and peers reach this node; at least one. Default: 127.0.0.1:5060."`
 	Digest    []string   `yaml:"digest" change:"restart" doc:"Algorithms that phones are offered, the preferred one first: SHA-256, MD5."`
 	TLS       SIPTLS     `yaml:"tls"`
+	Timers    SIPTimers  `yaml:"timers"`
+	UDP       SIPUDP     `yaml:"udp"`
 	MD5Only   []string   `yaml:"md5_only" change:"restart" doc:"Beginnings of User-Agent of phones that are offered MD5 alone, because they register nowhere when SHA-256 stands beside it."`
 }
 
@@ -53,6 +55,20 @@ type Listener struct {
 	Network   Network        `yaml:"network" doc:"'public', or 'private': every host that can send to it is trusted not to forge source addresses. Over UDP, a trunk that proves itself by its address needs a private listener."`
 
 	ProxyProtocolFrom []string `yaml:"proxy_protocol_from" doc:"Addresses or prefixes of load balancers, for tcp and tls: a connection from one begins with a header of the PROXY protocol (version 1 or 2) that says who connects."`
+}
+
+// SIPTimers are the timers of RFC 3261 §17 that a node may choose.
+type SIPTimers struct {
+	T1 Duration `yaml:"t1" change:"restart" doc:"Round trip estimate: a message that may be lost is sent again after it, then after twice that; a transaction is given up after 64 of it. Longer for slow networks (satellite), shorter on networks of your own only."`
+	T2 Duration `yaml:"t2" change:"restart" doc:"Longest time between two retransmissions of anything but an INVITE; not shorter than t1."`
+	T4 Duration `yaml:"t4" change:"restart" doc:"How long the network keeps a message at most."`
+	C  Duration `yaml:"c" change:"restart" doc:"How long a proxied INVITE may ring without news (Timer C). Rule ring.clock ends the ringing of our numbers at 170 s, before it."`
+}
+
+// SIPUDP configures the sockets of UDP listeners; there is one for each core.
+type SIPUDP struct {
+	ReceiveBuffer int `yaml:"receive_buffer" change:"restart" doc:"Buffer of a socket for what comes in, in bytes: what does not fit is lost. Above net.core.rmem_max it takes CAP_NET_ADMIN."`
+	SendBuffer    int `yaml:"send_buffer" change:"restart" doc:"Buffer of a socket for what goes out, in bytes (net.core.wmem_max)."`
 }
 
 // SIPTLS configures certificates of SIP.
@@ -145,6 +161,10 @@ func Default() *Config {
 	return &Config{
 		Node: Node{Name: "bellhop", Number: 1},
 		SIP: SIP{
+			Timers: SIPTimers{
+				T1: Duration(500 * time.Millisecond), T2: Duration(4 * time.Second), T4: Duration(5 * time.Second), C: Duration(185 * time.Second),
+			},
+			UDP:     SIPUDP{ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20},
 			Digest:  []string{"SHA-256", "MD5"},
 			MD5Only: []string{"baresip v0.", "baresip v1."}, // with libre 1.1: any other algorithm is an error
 		},

@@ -52,6 +52,12 @@ func TestParse(t *testing.T) {
 			c.Registration.MaxExpires = config.Duration(2 * time.Hour)
 			c.DrainTimeout = config.Duration(90 * time.Second)
 		}},
+		{"timers and buffers", tls + "sip:\n  timers: {t1: 2s, t2: 8s, t4: 10s, c: 4m}\n  udp: {receive_buffer: 8388608, send_buffer: 65536}\n", nil, func(c *config.Config) {
+			c.SIP.Timers = config.SIPTimers{
+				T1: config.Duration(2 * time.Second), T2: config.Duration(8 * time.Second), T4: config.Duration(10 * time.Second), C: config.Duration(4 * time.Minute),
+			}
+			c.SIP.UDP = config.SIPUDP{ReceiveBuffer: 8 << 20, SendBuffer: 64 << 10}
+		}},
 		{"from the environment", tls + "node: {name: 'node-${N}'}\nlimits: {calls: '${CALLS}'}\n", map[string]string{"N": "7", "CALLS": "12"}, func(c *config.Config) {
 			c.Node.Name, c.Limits.Calls = "node-7", 12
 		}},
@@ -146,6 +152,14 @@ func TestParseReportsEveryFault(t *testing.T) {
 		{"half a certificate", tls + "sip: {tls: {cert: a.pem}}\n", []string{"2: sip.tls: cert and key belong together"}},
 		{"limits of connections", tls + "limits: {connections: 0, connections_per_source: -1, connection_idle: 1s}\n", []string{
 			"2: limits.connections: 0 is not between", "2: limits.connections_per_source: -1 is not between", "2: limits.connection_idle: 1s is not between",
+		}},
+		{"timers out of bounds", tls + "sip:\n  timers:\n    t1: 50ms\n    t2: 1m\n    t4: 500ms\n    c: 3m\n", []string{
+			"4: sip.timers.t1: 50ms is not between 100ms and 5s", "5: sip.timers.t2: 1m is not between 1s and 40s",
+			"6: sip.timers.t4: 500ms is not between 1s and 40s", "7: sip.timers.c: 3m is not between 3m1s and 15m",
+		}},
+		{"t2 below t1", tls + "sip: {timers: {t1: 3s, t2: 2s}}\n", []string{"2: sip.timers.t2: 2s is below t1, 3s"}},
+		{"buffers out of bounds", tls + "sip:\n  udp:\n    receive_buffer: 1024\n    send_buffer: 1000000000\n", []string{
+			"4: sip.udp.receive_buffer: 1024 is not between 65536 and 268435456 bytes", "5: sip.udp.send_buffer: 1000000000 is not between",
 		}},
 		{"no listener", tls + "sip: {listeners: []}\n", []string{"2: sip.listeners: is empty"}},
 		{"an algorithm that is none", tls + "sip:\n  digest:\n  - SHA-256\n  - sha1\n", []string{"5: sip.digest[1]: \"sha1\" is neither"}},

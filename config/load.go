@@ -114,6 +114,8 @@ func (c *Config) validate(fault func(path, format string, args ...any)) {
 		fault("node.number", "%d is not between 1 and 255", n)
 	}
 	c.SIP.validate(fault)
+	c.SIP.Timers.validate(fault)
+	c.SIP.UDP.validate(fault)
 	c.HTTPS.validate(fault)
 	if c.Metrics.Bind.IsValid() && c.Metrics.Bind == c.HTTPS.Bind && c.Metrics.Bind.Port() != 0 {
 		fault("metrics.bind", "%s is taken by https.bind", c.Metrics.Bind)
@@ -139,6 +141,28 @@ func (c *Config) secure(fault func(path, format string, args ...any)) {
 		}
 		if l.Transport != UDP && l.Bind.Port() != 0 && l.Bind == c.HTTPS.Bind {
 			fault(path+".bind", "%s is taken by https.bind", l.Bind)
+		}
+	}
+}
+
+func (t SIPTimers) validate(fault func(path, format string, args ...any)) {
+	between(fault, "sip.timers.t1", t.T1, 100*time.Millisecond, 5*time.Second)
+	between(fault, "sip.timers.t2", t.T2, time.Second, 40*time.Second)
+	between(fault, "sip.timers.t4", t.T4, time.Second, 40*time.Second)
+	between(fault, "sip.timers.c", t.C, 3*time.Minute+time.Second, 15*time.Minute) // RFC 3261 §16.6: more than 3 minutes
+	if t.T2 < t.T1 {
+		fault("sip.timers.t2", "%s is below t1, %s", time.Duration(t.T2), time.Duration(t.T1))
+	}
+}
+
+func (u SIPUDP) validate(fault func(path, format string, args ...any)) {
+	const low, high = 64 << 10, 256 << 20 // a message has up to 64 KiB
+	for _, b := range []struct {
+		key string
+		n   int
+	}{{"receive_buffer", u.ReceiveBuffer}, {"send_buffer", u.SendBuffer}} {
+		if b.n < low || b.n > high {
+			fault("sip.udp."+b.key, "%d is not between %d and %d bytes", b.n, low, high)
 		}
 	}
 }

@@ -49,8 +49,11 @@ type Options struct {
 	MD5Only     []string        // how User-Agent begins of phones that give up when SHA-256 is offered beside MD5
 	Limits      location.Limits // of bindings
 	Connections transport.Limits
-	ClientTLS   *tls.Config      // of TLS connections that we make; nil: authorities of the system, no certificate of ours
-	MaxLanes    int              // calls and other exchanges with state at one time; 0: that of package lane
+	ClientTLS   *tls.Config // of TLS connections that we make; nil: authorities of the system, no certificate of ours
+	MaxLanes    int         // calls and other exchanges with state at one time; 0: that of package lane
+	Timers      transaction.Timers
+	ReadBuffer  int              // of a UDP socket in the kernel, in bytes; 0: that of package transport
+	WriteBuffer int              // the same, for sending
 	NameServers []netip.AddrPort // that find trunks; nil: those of the host
 	Registerer  prometheus.Registerer
 	Logger      *slog.Logger // nil: discard
@@ -132,7 +135,7 @@ func New(o Options) (_ *Server, err error) {
 	}
 	s.transport, err = transport.New(transport.Options{
 		Listeners: o.Listeners, Handler: s.handle, Gone: s.gone, Limits: o.Connections, ClientTLS: o.ClientTLS,
-		Registerer: o.Registerer, Logger: o.Logger,
+		ReadBuffer: o.ReadBuffer, WriteBuffer: o.WriteBuffer, Registerer: o.Registerer, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
@@ -142,7 +145,7 @@ func New(o Options) (_ *Server, err error) {
 			err = errors.Join(err, s.transport.Close())
 		}
 	}()
-	s.txs = transaction.New(transaction.Options{Sender: s.transport, Registerer: o.Registerer})
+	s.txs = transaction.New(transaction.Options{Sender: s.transport, Timers: o.Timers, Registerer: o.Registerer})
 	s.openTrunks(&o)
 	s.auth, err = auth.New(auth.Options{
 		Keys: o.Keys, Credentials: s.trunks.Credentials(o.Credentials), DomainOf: s.hostOf, Algorithms: o.Digest, Registerer: o.Registerer, Logger: o.Logger,

@@ -218,7 +218,7 @@ func (x *exchange) answer(status int, b []byte) {
 		}
 		if x.method == call.Invite {
 			x.up = append(x.up[:0], b...)
-			x.wait = transaction.T1
+			x.wait = x.pair.a.b.txs.Timers().T1
 			x.timer.Set(x.pair.a.lane, x.wait)
 		}
 	}
@@ -232,7 +232,7 @@ func (x *exchange) Fired() {
 		return
 	}
 	x.srv.Send(200, x.up)
-	x.wait = min(2*x.wait, transaction.T2)
+	x.wait = min(2*x.wait, x.pair.a.b.txs.Timers().T2)
 	x.timer.Set(x.pair.a.lane, x.wait)
 }
 

@@ -90,13 +90,13 @@ func (s *Set) Request(flow location.Flow, method wire.Method, id ID, b []byte, u
 	}
 	c := &Client{
 		Branch: branch, set: s, user: user, id: id, method: method, flow: flow,
-		sent: s.layer.Buffer(), left: 64 * T1,
+		sent: s.layer.Buffer(), left: 64 * s.layer.timers.T1,
 	}
 	*c.sent = append(*c.sent, b...)
 	c.timer.Owner = c
 	s.clients = append(s.clients, c)
 	s.layer.metrics.begun.Inc()
-	c.wait(T1)
+	c.wait(s.layer.timers.T1)
 	return c, nil
 }
 
@@ -108,7 +108,7 @@ func (s *Set) Resume(flow location.Flow, id ID, b []byte, user User) *Client {
 	*c.sent = append(*c.sent, b...)
 	c.timer.Owner = c
 	s.clients = append(s.clients, c)
-	c.timer.Set(s.lane, TimerC)
+	c.timer.Set(s.lane, s.layer.timers.C)
 	return c
 }
 
@@ -191,7 +191,7 @@ func (c *Client) provisional(m *wire.Message) {
 		c.sendCancel()
 	case c.canceled: // the 64*T1 of §9.1 runs
 	case first || m.Status() > 100: // RFC 3261 §16.7 step 2
-		c.timer.Set(c.set.lane, TimerC)
+		c.timer.Set(c.set.lane, c.timers().C)
 	}
 	if c.user != nil {
 		c.user.Response(c, m)
@@ -200,7 +200,7 @@ func (c *Client) provisional(m *wire.Message) {
 
 func (c *Client) final(m *wire.Message) {
 	status := m.Status()
-	linger := 64 * T1 // Timers D and M
+	linger := 64 * c.timers().T1 // Timers D and M
 	switch {
 	case c.method == wire.Invite && status < 300:
 		c.state, c.reason = accepted, nil
@@ -214,7 +214,7 @@ func (c *Client) final(m *wire.Message) {
 	default:
 		c.state = completed
 		c.giveBack()
-		linger = T4 // Timer K
+		linger = c.timers().T4 // Timer K
 		if reliable(c.flow) {
 			linger = 0
 		}
@@ -258,7 +258,7 @@ func (c *Client) Cancel(lines []byte) {
 
 func (c *Client) sendCancel() {
 	c.canceled = true
-	c.timer.Set(c.set.lane, 64*T1) // RFC 3261 §9.1: then it counts as cancelled
+	c.timer.Set(c.set.lane, 64*c.timers().T1) // RFC 3261 §9.1: then it counts as cancelled
 	var sent wire.Message
 	if c.sent == nil || sent.Parse(*c.sent) != nil {
 		return
@@ -277,18 +277,18 @@ func (c *Client) fired() {
 			if c.canceled {
 				c.fail()
 			} else if c.user != nil {
-				c.timer.Set(c.set.lane, TimerC)
+				c.timer.Set(c.set.lane, c.timers().C)
 				c.user.TimerC(c)
 			}
 			return
 		}
-		c.again(T2)
+		c.again(c.timers().T2)
 	case trying:
 		c.ticks++
 		if c.method == wire.Invite {
-			c.again(T1 << c.ticks) // Timer A
+			c.again(c.timers().T1 << c.ticks) // Timer A
 		} else {
-			c.again(min(T1<<c.ticks, T2)) // Timer E
+			c.again(min(c.timers().T1<<c.ticks, c.timers().T2)) // Timer E
 		}
 	case completed, accepted: // Timers D, K and M
 		ly.finished.Add(-1)
@@ -347,3 +347,5 @@ func (c *Client) end() {
 		}
 	}
 }
+
+func (c *Client) timers() *Timers { return &c.set.layer.timers }

@@ -8,6 +8,7 @@
 package transaction
 
 import (
+	"cmp"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
@@ -21,18 +22,29 @@ import (
 	"bellhop/sip/wire"
 )
 
-// The timers of RFC 3261 §17 (table 4).
-const (
-	T1 = 500 * time.Millisecond // round trip estimate
-	T2 = 4 * time.Second        // longest retransmission interval of a non-INVITE
-	T4 = 5 * time.Second        // how long a message stays in the network
+// Timers are those of RFC 3261 §17 (table 4) that a node may choose. Zero is the
+// default.
+type Timers struct {
+	T1 time.Duration // round trip estimate: 500 ms
+	T2 time.Duration // longest retransmission interval of a non-INVITE: 4 s
+	T4 time.Duration // how long a message stays in the network: 5 s
+	C  time.Duration // bounds a proceeding INVITE (§16.6 step 11: more than 3 minutes): 185 s
+}
 
-	// TimerC bounds a proceeding INVITE (RFC 3261 §16.6 step 11: more than 3 minutes).
-	TimerC = 185 * time.Second
-	// tryingAfter is when an INVITE without a provisional answer gets 100
-	// (RFC 3261 §17.2.1).
-	tryingAfter = 200 * time.Millisecond
-)
+// DefaultTimers are those of RFC 3261.
+func DefaultTimers() Timers {
+	return Timers{T1: 500 * time.Millisecond, T2: 4 * time.Second, T4: 5 * time.Second, C: 185 * time.Second}
+}
+
+// orDefault returns t with defaults for what is zero.
+func (t Timers) orDefault() Timers {
+	d := DefaultTimers()
+	return Timers{T1: cmp.Or(t.T1, d.T1), T2: cmp.Or(t.T2, d.T2), T4: cmp.Or(t.T4, d.T4), C: cmp.Or(t.C, d.C)}
+}
+
+// tryingAfter is when an INVITE without a provisional answer gets 100 (RFC 3261
+// §17.2.1).
+const tryingAfter = 200 * time.Millisecond
 
 // DefaultMaxFinished is how many finished transactions may linger to absorb
 // retransmissions: 32 s of 4,000 calls a second, about 100 MB.
@@ -47,12 +59,14 @@ type Sender interface {
 type Options struct {
 	Sender      Sender
 	MaxFinished int // 0: DefaultMaxFinished
+	Timers      Timers
 	Registerer  prometheus.Registerer
 }
 
 // A Layer is what all transactions share. It is safe for concurrent use.
 type Layer struct {
 	sender      Sender
+	timers      Timers
 	seed        maphash.Seed
 	maxFinished int64
 	finished    atomic.Int64
@@ -70,7 +84,7 @@ func New(o Options) *Layer {
 	if o.MaxFinished == 0 {
 		o.MaxFinished = DefaultMaxFinished
 	}
-	l := &Layer{sender: o.Sender, seed: maphash.MakeSeed(), maxFinished: int64(o.MaxFinished)}
+	l := &Layer{sender: o.Sender, timers: o.Timers.orDefault(), seed: maphash.MakeSeed(), maxFinished: int64(o.MaxFinished)}
 	l.packets.New = func() any { return new(transport.Packet) }
 	l.scratch.New = func() any { b := make([]byte, 0, 2048); return &b }
 	counter := func(name, help string) prometheus.Counter {
@@ -96,6 +110,9 @@ func New(o Options) *Layer {
 	return l
 }
 
+// Timers are those in force.
+func (ly *Layer) Timers() Timers { return ly.timers }
+
 // Buffer lends a buffer of length 0 to compose a message in; give it back with
 // [Layer.Release] after it was sent.
 func (ly *Layer) Buffer() *[]byte {
@@ -117,7 +134,7 @@ type User interface {
 	// Failed is called when a transaction ended without a final response: it
 	// timed out (Timers B and F, or 64*T1 after CANCEL) or could not be sent again.
 	Failed(c *Client)
-	// TimerC is called when an INVITE had no 101 to 199 for TimerC
+	// TimerC is called when an INVITE had no 101 to 199 for Timer C
 	// (RFC 3261 §16.8): cancel it.
 	TimerC(c *Client)
 }

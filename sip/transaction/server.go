@@ -234,8 +234,8 @@ func (srv *Server) finish(status int, b []byte) {
 	case isInvite:
 		srv.state = completed // waits for the ACK
 		srv.last = append(srv.last[:0], b...)
-		srv.until = 64 * T1
-		wait := T1 // Timer G
+		srv.until = 64 * srv.timers().T1
+		wait := srv.timers().T1 // Timer G
 		if reliable(srv.reply) {
 			wait = srv.until
 		}
@@ -254,7 +254,7 @@ func (srv *Server) finish(status int, b []byte) {
 		srv.end()
 		return
 	}
-	srv.timer.SetCoarse(srv.set.lane, 64*T1) // Timers J and L
+	srv.timer.SetCoarse(srv.set.lane, 64*srv.timers().T1) // Timers J and L
 }
 
 // acked takes the ACK of a non-2xx final response.
@@ -268,7 +268,7 @@ func (srv *Server) acked() {
 		srv.end()
 		return
 	}
-	srv.timer.SetCoarse(srv.set.lane, T4) // Timer I
+	srv.timer.SetCoarse(srv.set.lane, srv.timers().T4) // Timer I
 }
 
 func (srv *Server) fired() {
@@ -292,7 +292,7 @@ func (srv *Server) fired() {
 		srv.ticks++
 		_ = srv.set.layer.sender.Send(srv.reply, srv.last)
 		srv.set.layer.metrics.sentAgain.Inc()
-		wait := min(T1<<srv.ticks, T2, srv.until)
+		wait := min(srv.timers().T1<<srv.ticks, srv.timers().T2, srv.until)
 		srv.until -= wait
 		srv.timer.Set(srv.set.lane, wait)
 	case confirmed, accepted: // Timers I and L
@@ -329,3 +329,5 @@ func AppendReply(dst []byte, p *transport.Packet, status int, reason string, toT
 	var room [256]byte
 	return wire.AppendResponseVia(dst, &p.Msg, p.Msg.AppendTopVia(room[:0], p.Flow.Remote), status, reason, toTag, lines)
 }
+
+func (srv *Server) timers() *Timers { return &srv.set.layer.timers }

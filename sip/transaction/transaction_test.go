@@ -79,8 +79,14 @@ type bench struct {
 
 func newBench(t *testing.T, flows int) *bench {
 	t.Helper()
+	return newBenchOf(t, transaction.Options{MaxFinished: flows})
+}
+
+func newBenchOf(t *testing.T, o transaction.Options) *bench {
+	t.Helper()
 	b := &bench{t: t, net: &wirelog{began: time.Now()}, user: &user{}}
-	b.ly = transaction.New(transaction.Options{Sender: b.net, MaxFinished: flows})
+	o.Sender = b.net
+	b.ly = transaction.New(o)
 	pool := lane.NewPool(lane.PoolOptions{})
 	table := lane.NewTable(pool, func(_ *lane.Lane, ev lane.Event) {
 		switch ev := ev.(type) {
@@ -166,25 +172,62 @@ func (b *bench) answer(status int, method string) {
 	})
 }
 
+// TestTimersOfANode: Timer C and T4 are those that the node chose.
+func TestTimersOfANode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := newBenchOf(t, transaction.Options{Timers: transaction.Timers{C: 4 * time.Minute, T4: 20 * time.Second}})
+		if got, want := b.ly.Timers(), (transaction.Timers{T1: 500 * time.Millisecond, T2: 4 * time.Second, T4: 20 * time.Second, C: 4 * time.Minute}); got != want {
+			t.Errorf("Timers = %+v, want %+v", got, want)
+		}
+		b.send(wire.Invite)
+		b.answer(180, "INVITE")
+		<-time.After(4*time.Minute - time.Second)
+		b.want("user before Timer C", b.user.all(), "180")
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		b.want("user after Timer C", b.user.all(), "180", "timer C")
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := newBenchOf(t, transaction.Options{Timers: transaction.Timers{T4: 20 * time.Second}})
+		b.send(wire.Bye)
+		b.answer(200, "BYE")
+		<-time.After(18 * time.Second)
+		if b.set.Empty() {
+			t.Error("a BYE does not linger for T4")
+		}
+		<-time.After(5 * time.Second)
+		synctest.Wait()
+		if !b.set.Empty() {
+			t.Error("a BYE lingers longer than T4")
+		}
+	})
+}
+
 func TestClientSendsAgain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
 		method wire.Method
 		want   []string // when it was sent (RFC 3261 §17.1.1.2, §17.1.2.2)
+		timers transaction.Timers
 	}{
-		{"INVITE doubles", wire.Invite, []string{"0s", "500ms", "1.5s", "3.5s", "7.5s", "15.5s", "31.5s"}},
+		{"INVITE doubles", wire.Invite, []string{"0s", "500ms", "1.5s", "3.5s", "7.5s", "15.5s", "31.5s"}, transaction.Timers{}},
 		{"others stop at T2", wire.Bye, []string{
 			"0s", "500ms", "1.5s", "3.5s", "7.5s", "11.5s", "15.5s", "19.5s", "23.5s", "27.5s", "31.5s",
-		}},
+		}, transaction.Timers{}},
+		{"INVITE over a satellite", wire.Invite, []string{"0s", "2s", "6s", "14s", "30s", "1m2s", "2m6s"}, transaction.Timers{T1: 2 * time.Second}},
+		{"others with times of their own", wire.Bye, []string{
+			"0s", "200ms", "600ms", "1.4s", "2.4s", "3.4s", "4.4s", "5.4s", "6.4s", "7.4s", "8.4s", "9.4s", "10.4s", "11.4s", "12.4s",
+		}, transaction.Timers{T1: 200 * time.Millisecond, T2: time.Second}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				b := newBench(t, 0)
+				b := newBenchOf(t, transaction.Options{Timers: tt.timers})
 				b.send(tt.method)
-				<-time.After(40 * time.Second)
+				<-time.After(4 * time.Minute)
 				synctest.Wait()
 				want := make([]string, len(tt.want))
 				for i, at := range tt.want {

@@ -32,6 +32,7 @@ import (
 	"bellhop/feed"
 	"bellhop/routing/location"
 	"bellhop/sip"
+	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
 	"bellhop/store/keyring"
 	"bellhop/store/sqlstore"
@@ -172,6 +173,10 @@ func (a *App) openSIP() error {
 		Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache, Trunks: a.store.Cache,
 		Calls: a.store.Calls, Location: a.store.Bindings, Node: uint8(c.Node.Number),
 		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only, MaxLanes: c.Limits.Calls,
+		Timers: transaction.Timers{
+			T1: time.Duration(c.SIP.Timers.T1), T2: time.Duration(c.SIP.Timers.T2), T4: time.Duration(c.SIP.Timers.T4), C: time.Duration(c.SIP.Timers.C),
+		},
+		ReadBuffer: c.SIP.UDP.ReceiveBuffer, WriteBuffer: c.SIP.UDP.SendBuffer,
 		Limits: location.Limits{
 			Min: time.Duration(c.Registration.MinExpires), Max: time.Duration(c.Registration.MaxExpires), Default: min(time.Hour, time.Duration(c.Registration.MaxExpires)),
 			Contacts: c.Registration.Contacts, Instances: c.Registration.Instances,
