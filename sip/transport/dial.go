@@ -47,18 +47,28 @@ func (t *Transport) Dial(ctx context.Context, tr location.Transport, addr netip.
 	return p.flow, nil
 }
 
-// toward returns the listener that a peer at addr knows us by.
-func (t *Transport) toward(tr location.Transport, addr netip.Addr) (other *listener) {
+// toward returns the listener that a peer at addr is to know us by, nil when none
+// is of its address family: rather one that it can reach than one of its
+// transport, and rather the first of the options.
+func (t *Transport) toward(tr location.Transport, addr netip.Addr) (best *listener) {
+	most := 0
 	for _, ln := range t.all {
-		switch {
-		case ln.local.Addr().Is4() != addr.Is4():
-		case ln.protocol == tr:
-			return ln
-		case other == nil && tr != location.UDP && ln.protocol <= location.TLS:
-			other = ln
+		local := ln.local.Addr()
+		if local.Is4() != addr.Is4() || ln.protocol > location.TLS || tr == location.UDP && ln.protocol != tr {
+			continue
+		}
+		n := 1
+		if ln.protocol == tr {
+			n++
+		}
+		if local.IsUnspecified() || local.IsLoopback() == addr.IsLoopback() {
+			n += 2
+		}
+		if n > most {
+			best, most = ln, n
 		}
 	}
-	return other
+	return best
 }
 
 // connect makes a connection. It counts as Proven: we chose the peer.
