@@ -11,27 +11,27 @@ const callMeTime = 60 * time.Second
 
 // callMe decides whether the CallMe of a user is followed: in the office only,
 // and to a phone, not to a number that sends its calls on (callme.unusable).
-func (d *decider) callMe(l *directory.Line) (forward, Decision) {
+func (d *decider) callMe(l *directory.Line) forward {
 	f := &l.CallMe
 	if l.DND.Enabled || l.Presence.At(d.w.Now) != directory.StatusOffice {
 		d.about(l, CallMe, "", f.Setting, f.Target.Text)
-		return forward{}, nil
+		return forward{}
 	}
 	to, ok := d.allowed(l, &f.Target, f.Setting)
 	if d.lacks() || !ok {
-		return forward{}, nil
+		return forward{}
 	}
 	switch {
 	case d.isCaller(to):
 		d.about(l, ForwardOverride, "", f.Setting, f.Target.Text)
-		return forward{}, nil
+		return forward{}
 	case to.line != nil && to.device == "" && (to.line.Number == l.Number || d.sendsOn(to.line)):
 		d.about(l, CallMeUnusable, "", f.Setting, f.Target.Text)
-		return forward{}, nil
+		return forward{}
 	case !d.mayLeave(l, to, f.Setting, f.Target.Text):
-		return forward{}, nil
+		return forward{}
 	}
-	return forward{CallMe, f}, nil
+	return forward{CallMe, f}
 }
 
 // sendsOn reports whether a number is a group's or itself redirected, so that

@@ -122,8 +122,8 @@ func (d *decider) redirects(l *directory.Line, quiet bool) (forward, Decision) {
 		return forward{}, nil
 	}
 	if l.CallMe.On {
-		if fw, dec := d.callMe(l); dec != nil || fw.to != nil || d.lacks() {
-			return fw, dec
+		if fw := d.callMe(l); fw.to != nil || d.lacks() {
+			return fw, nil
 		}
 	}
 	return d.presence(l, quiet)
