@@ -51,6 +51,8 @@ func (d *decider) arrive() Decision {
 		return d.final(&directory.Line{Number: last.Number, User: last.Owner}, last.Rule)
 	case len(d.v.Hops) > maxHops:
 		return d.tooMany(by)
+	case last.Rule == DeviceRedirect:
+		d.anchor(DeviceRedirect, by.Number) // the next phone needs a leg of its own
 	}
 	t := directory.Target{Text: last.To, User: d.v.Target, Host: d.v.TargetHost}
 	if t.Host == "" {
