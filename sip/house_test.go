@@ -34,6 +34,8 @@ type house struct {
 	store   *memstore.Store
 	server  *sip.Server
 	metrics *prometheus.Registry
+	options sip.Options
+	kill    func() // ends the server as it is
 }
 
 // in runs a scenario in a bubble with a house of the numbers 1001 to 1006, each
@@ -80,9 +82,7 @@ func open(tb testing.TB, n *siptest.Network, at transport.Listener, change ...fu
 	for _, f := range change {
 		f(&o)
 	}
-	if h.server, err = sip.New(o); err != nil {
-		tb.Fatal(err)
-	}
+	h.options = o
 	ctx, cancel := context.WithCancel(tb.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() {
@@ -90,13 +90,40 @@ func open(tb testing.TB, n *siptest.Network, at transport.Listener, change ...fu
 			tb.Errorf("store: %v", err)
 		}
 	})
+	tb.Cleanup(func() { cancel(); wg.Wait() })
+	h.run(tb)
+	return h
+}
+
+// run starts a server; it ends with the test.
+func (h *house) run(tb testing.TB) {
+	tb.Helper()
+	var err error
+	if h.server, err = sip.New(h.options); err != nil {
+		tb.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(tb.Context())
+	var wg sync.WaitGroup
+	server := h.server
 	wg.Go(func() {
-		if err := h.server.Run(ctx); err != nil {
+		if err := server.Run(ctx); err != nil {
 			tb.Errorf("server: %v", err)
 		}
 	})
-	tb.Cleanup(func() { cancel(); wg.Wait() })
-	return h
+	h.kill = func() { cancel(); wg.Wait() }
+	tb.Cleanup(h.kill)
+}
+
+// again starts another server in the place of the one that runs, with nothing but
+// the stores.
+func (h *house) again(tb testing.TB) {
+	tb.Helper()
+	h.kill()
+	h.metrics = prometheus.NewRegistry()
+	h.options.Registerer = h.metrics
+	h.options.Listeners = []transport.Listener{{Transport: location.UDP, Conn: h.net.Listen(netip.MustParseAddrPort(server))}}
+	h.run(tb)
+	synctest.Wait()
 }
 
 func (h *house) provision(tb testing.TB) {

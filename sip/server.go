@@ -391,7 +391,7 @@ type timed interface {
 func (s *Server) message(ln *lane.Lane, set *transaction.Set, p *transport.Packet) {
 	m := &p.Msg
 	if !m.IsRequest() {
-		if !set.Response(m) {
+		if !set.Response(m) && !s.b2bua.Stray(set, m) {
 			s.stray(p)
 		}
 		return

@@ -41,12 +41,16 @@ func (a *anchor) show() {
 	a.journal()
 }
 
-// journal writes the call down.
+// journal writes the call down. Of an answered one that is a sign of life (rule
+// busy): it was answered, or refreshed.
 func (a *anchor) journal() {
 	if a.over {
 		return
 	}
 	a.update(a.dialogs)
+	if a.joined {
+		a.live.Deadline = a.now.Add(silence)
+	}
 	a.dirty = false
 	if err := a.b.calls.Answered(a.live); err != nil {
 		a.b.metrics.journalFailed.Inc()
@@ -78,13 +82,6 @@ func (a *anchor) answered(r *response) {
 		}
 	})
 	a.b.counter.Setup(a.now.Sub(a.live.Started))
-}
-
-// alive notes a sign of life of a call (rule busy).
-func (a *anchor) alive() {
-	if a.joined && !a.over {
-		a.update(func(l *feed.Call) { l.Deadline = a.now.Add(silence) })
-	}
 }
 
 // hungUp closes the account of an answered call, before the final response to its

@@ -150,3 +150,24 @@ func (p *pair) rack(x *exchange, m *wire.Message) bool {
 	}
 	return false
 }
+
+// Stray takes a 2xx to an INVITE that no transaction knows, in the lane of its
+// call: the process that sent the INVITE died before its ACK. It reports whether
+// the response was of a call of ours.
+func (b *B2BUA) Stray(set *transaction.Set, m *wire.Message) bool {
+	if m.Status()/100 != 2 || m.CSeqMethod() != wire.Invite {
+		return false
+	}
+	first, _ := set.Tied.(*anchor)
+	for a := first; a != nil; a = a.next {
+		if a.talks == nil || a.talks.br != nil {
+			continue
+		}
+		d := &a.talks.legs[call.B]
+		if x := &a.talks.first; d.callID == string(m.CallID()) && d.localTag == string(m.FromTag()) && d.remoteTag == string(m.ToTag()) && x.seq == m.CSeq() {
+			x.sendAck()
+			return true
+		}
+	}
+	return false
+}

@@ -399,6 +399,9 @@ func (c *call) answered(from ring.BranchID, res *wire.Message) {
 		l.Device = c.branches[from].target.Device
 		l.CallerAddr, l.CalleeAddr = placeOf(c.srv.ReplyFlow()), placeOf(c.branches[from].target.Flow)
 		l.Deadline = c.now.Add(callDeadline)
+		if p := c.srv.Request; p != nil {
+			l.Legs = c.x.legsOf(l, &p.Msg, res, c.srv.ReplyFlow(), c.branches[from].target.Flow)
+		}
 	})
 	if err := c.x.calls.Answered(c.live); err != nil {
 		c.x.metrics.journalFailed.Inc()

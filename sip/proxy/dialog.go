@@ -191,7 +191,7 @@ func (x *Proxy) hungUp(m *wire.Message) func(int) {
 	}
 	return func(int) {
 		next := *c
-		next.State, next.EndedAt = feed.Ended, time.Now()
+		next.State, next.EndedAt, next.Legs = feed.Ended, time.Now(), nil
 		if err := x.calls.Ended(&next); err != nil {
 			x.metrics.journalFailed.Inc()
 			x.log.Error("record not journaled", "call", next.ID, "err", err)

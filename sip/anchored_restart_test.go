@@ -1,0 +1,270 @@
+package sip_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"bellhop/feed"
+	"bellhop/sip/siptest"
+)
+
+// An answered call goes on in the next process as if nothing had happened.
+func TestAnchoredCallOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	for _, callee := range []bool{false, true} {
+		name := "the caller acts"
+		if callee {
+			name = "the callee acts"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+				caller, called := joined(t, h, ana, ben)
+				h.again(t)
+				a, b := ends(callee, caller, called)
+				r := a.Within("INVITE", "Content-Type: application/sdp")
+				r.Body = siptest.SDP
+				a.Phone.Send(r)
+				a.Invite = *r
+				got := b.Phone.Wait(t, "INVITE")
+				if got.CallID() != b.CallID || got.ToTag() == "" || got.CSeq() < 2 {
+					t.Errorf("re-INVITE after the restart:\n%s", got.Raw)
+				}
+				b.Phone.Reply(got, withSDP(200))
+				b.Phone.Wait(t, "ACK")
+				a.Ack(a.Phone.Wait(t, "200 INVITE"))
+				h.again(t) // and once more
+				over(t, b, a)
+				if c := h.record(t); c.Outcome != "answered" || len(c.Legs) != 2 || c.Legs[1].Device != "desk-1002" {
+					t.Errorf("record %+v", c)
+				}
+			})
+		})
+	}
+}
+
+// A call whose answer was on its way when the process died: the callee repeats
+// its 2xx and gets its ACK, the caller its BYE or its talk.
+func TestAnchoredCallDiesBeforeTheAck(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		h.apply(t, anchors("1001"))
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		leg := ana.Call(t, "1002")
+		inv := ben.Wait(t, "INVITE")
+		ok := ben.Reply(inv, withSDP(200))
+		ben.Wait(t, "ACK")
+		h.again(t)
+		ben.SendRaw(ok, "200 again") // its ACK was lost
+		ben.Wait(t, "ACK")
+		leg.Ack(ana.Wait(t, "200 INVITE"))
+		over(t, leg, ben.Answered(inv))
+	})
+}
+
+// A call that rang ends on both sides.
+func TestRingingCallsEndWithTheProcess(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		ring func(t *testing.T, ana, ben *siptest.Phone, inv *siptest.Message)
+		end  func(t *testing.T, ben *siptest.Phone, inv *siptest.Message)
+	}{
+		{"it rings", func(t *testing.T, ana, ben *siptest.Phone, inv *siptest.Message) {
+			t.Helper()
+			ben.Reply(inv, siptest.Answer{Status: 180})
+			ana.Wait(t, "180 INVITE")
+		}, func(t *testing.T, ben *siptest.Phone, inv *siptest.Message) {
+			t.Helper()
+			cancel := ben.Wait(t, "CANCEL")
+			if cancel.Branch() != inv.Branch() || cancel.CallID() != inv.CallID() || cancel.FromTag() != inv.FromTag() || cancel.CSeq() != inv.CSeq() || cancel.URI() != inv.URI() {
+				t.Errorf("CANCEL after the restart:\n%s\nof\n%s", cancel.Raw, inv.Raw)
+			}
+			ben.Reply(cancel, siptest.Answer{Status: 200})
+			ben.Reply(inv, siptest.Answer{Status: 487})
+			ben.Wait(t, "ACK")
+		}},
+		{"nobody said anything", func(*testing.T, *siptest.Phone, *siptest.Phone, *siptest.Message) {}, func(t *testing.T, ben *siptest.Phone, inv *siptest.Message) {
+			t.Helper()
+			ben.Reply(ben.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			ben.Reply(inv, siptest.Answer{Status: 487})
+			ben.Wait(t, "ACK")
+		}},
+		{"it answers meanwhile", func(*testing.T, *siptest.Phone, *siptest.Phone, *siptest.Message) {}, func(t *testing.T, ben *siptest.Phone, inv *siptest.Message) {
+			t.Helper()
+			ben.Reply(ben.Wait(t, "CANCEL"), siptest.Answer{Status: 481})
+			ben.Reply(inv, withSDP(200))
+			ben.Wait(t, "ACK")
+			ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				h.apply(t, noAnswer("1002", "1003"))
+				ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+				leg := ana.Call(t, "1002")
+				inv := ben.Wait(t, "INVITE")
+				tt.ring(t, ana, ben, inv)
+				pass(0)
+				h.again(t)
+				leg.Refused(ana.Wait(t, "480 INVITE"))
+				tt.end(t, ben, inv)
+				ana.Quiet(t, 40*time.Second)
+				if c := h.record(t); c.Outcome != "lost" || c.Status != 480 {
+					t.Errorf("record %+v", c)
+				}
+			})
+		})
+	}
+}
+
+// TestHangUp ends calls from outside.
+func TestHangUp(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		anchored bool
+		restart  bool
+	}{{"anchored", true, false}, {"anchored, after a restart", true, true}, {"proxied", false, false}, {"proxied, after a restart", false, true}}
+	for _, tt := range tests {
+		t.Run(tt.name+", talking", func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+				if tt.anchored {
+					joined(t, h, ana, ben)
+				} else {
+					a, b := talk(t, ana, ben)
+					ben.Send(b.Within("INFO")) // both ends have a CSeq
+					reply(ana, ana.Wait(t, "INFO"), 200)
+					ben.Wait(t, "200 INFO")
+					ana.Send(a.Within("INFO"))
+					reply(ben, ben.Wait(t, "INFO"), 200)
+					ana.Wait(t, "200 INFO")
+				}
+				if tt.restart {
+					h.again(t)
+				}
+				live := h.store.Calls.Live(domain)
+				if len(live) != 1 {
+					t.Fatalf("%d live calls", len(live))
+				}
+				if err := h.server.HangUp(t.Context(), live[0].ID); err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range []*siptest.Phone{ana, ben} {
+					bye := p.Wait(t, "BYE")
+					if bye.URI() != p.Contact() || bye.ToTag() == "" || bye.FromTag() == "" || bye.CSeq() <= 2 && !tt.anchored {
+						t.Errorf("BYE:\n%s", bye.Raw)
+					}
+					p.Reply(bye, siptest.Answer{Status: 200})
+				}
+				ana.Quiet(t, time.Second)
+				ben.Quiet(t, time.Second)
+				if c := h.record(t); c.State != feed.Ended || c.EndedAt.IsZero() {
+					t.Errorf("record %+v", c)
+				}
+				if err := h.server.HangUp(t.Context(), live[0].ID); err == nil {
+					t.Error("a call ended twice")
+				}
+			})
+		})
+	}
+	for _, anchored := range []bool{true, false} {
+		name := "proxied, ringing"
+		if anchored {
+			name = "anchored, ringing"
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				if anchored {
+					h.apply(t, anchors("1001"))
+				}
+				ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+				leg := ana.Call(t, "1002")
+				inv := ben.Wait(t, "INVITE")
+				ben.Reply(inv, siptest.Answer{Status: 180})
+				ana.Wait(t, "180 INVITE")
+				pass(0)
+				if err := h.server.HangUp(t.Context(), h.store.Calls.Live(domain)[0].ID); err != nil {
+					t.Fatal(err)
+				}
+				ben.Reply(ben.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+				ben.Reply(inv, siptest.Answer{Status: 487})
+				ben.Wait(t, "ACK")
+				leg.Refused(ana.Wait(t, "487 INVITE"))
+			})
+		})
+	}
+}
+
+// TestSessionTimers: ends that are gone are noticed (RFC 4028).
+func TestSessionTimers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		lines  []string
+		script func(t *testing.T, h *house, ana, ben *siptest.Phone, leg, callee *siptest.Leg)
+	}{
+		{"we refresh by UPDATE", []string{"Supported: timer", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE", "Session-Expires: 600;refresher=uas"},
+			func(t *testing.T, h *house, ana, ben *siptest.Phone, leg, callee *siptest.Leg) {
+				t.Helper()
+				ana.Patience = time.Hour
+				for range 12 { // an hour
+					start := time.Now()
+					m := ana.Wait(t, "UPDATE")
+					if d := time.Since(start); d < 250*time.Second || d > 350*time.Second {
+						t.Errorf("UPDATE after %v", d)
+					}
+					ana.Reply(m, siptest.Answer{Status: 200, Lines: []string{"Supported: timer", "Session-Expires: 600;refresher=uac", "Require: timer"}})
+				}
+				ben.Quiet(t, time.Second) // it never said that it knows of timers
+				over(t, leg, callee)
+			}},
+		{"nobody refreshes", []string{"Supported: timer", "Session-Expires: 600;refresher=uac"},
+			func(t *testing.T, h *house, ana, ben *siptest.Phone, leg, callee *siptest.Leg) {
+				t.Helper()
+				start := time.Now()
+				ana.Patience, ben.Patience = time.Hour, time.Hour
+				bye := ana.Wait(t, "BYE")
+				ana.Reply(bye, siptest.Answer{Status: 200})
+				if d := time.Since(start); d < 500*time.Second || d > 600*time.Second {
+					t.Errorf("BYE after %v", d)
+				}
+				ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			}},
+	}
+	for _, tt := range tests {
+		for _, restart := range []bool{false, true} {
+			name := tt.name
+			if restart {
+				name += ", after a restart"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				in(t, func(t *testing.T, h *house) {
+					h.apply(t, anchors("1001"))
+					ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+					leg := ana.Call(t, "1002", tt.lines...)
+					inv := ben.Wait(t, "INVITE")
+					ben.Reply(inv, withSDP(200))
+					ben.Wait(t, "ACK")
+					ok := ana.Wait(t, "200 INVITE")
+					if se := ok.Header("Session-Expires"); !strings.HasPrefix(se, "600") {
+						t.Errorf("Session-Expires = %q", se)
+					}
+					leg.Ack(ok)
+					pass(time.Second)
+					if restart {
+						h.again(t)
+					}
+					tt.script(t, h, ana, ben, leg, ben.Answered(inv))
+				})
+			})
+		}
+	}
+}
