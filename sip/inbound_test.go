@@ -1,7 +1,13 @@
 package sip_test
 
 import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"math/big"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -9,8 +15,10 @@ import (
 	"time"
 
 	"bellhop/routing/directory"
+	"bellhop/routing/location"
 	"bellhop/sip"
 	"bellhop/sip/siptest"
+	"bellhop/sip/transport"
 )
 
 // carrierHost is the host of the carrier in 192.0.2.0/24.
@@ -163,4 +171,72 @@ func TestInboundDevice(t *testing.T) {
 		p.Send(r)
 		ack(p, r, p.Wait(t, "407 INVITE"))
 	})
+}
+
+// TestInboundTLS: a certificate with the trunk's name is its proof, and nobody
+// else's certificate is.
+func TestInboundTLS(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{"sbc.carrier.example": "404 INVITE", "sbc.other.example": "407 INVITE", "": "407 INVITE"} {
+		t.Run("name "+name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				cert, authority := named(t, name)
+				streams := new(siptest.Streams)
+				h := newHouse(t, 1, func(o *sip.Options) {
+					o.NameServers = []netip.AddrPort{}
+					o.Listeners = append(o.Listeners, transport.Listener{
+						Transport: location.TLS, Stream: streams.Listen(netip.MustParseAddrPort(tlsAt)),
+						TLS: &tls.Config{Certificates: selfSigned(t), ClientCAs: authority},
+					})
+				})
+				h.apply(t, put(directory.KindTrunk, "carrier", `{"proof":"tls","health":"off","peers":["sbc.carrier.example"]}`))
+				synctest.Wait()
+				c := siptest.NewPhone(h.net, siptest.Line{
+					Device: "house", Number: "+49301234", Domain: "carrier.example", Transport: "TLS",
+					Addr: netip.MustParseAddrPort("192.0.2.50:40000"), Server: netip.MustParseAddrPort(tlsAt),
+					Dial: func(from, to netip.AddrPort) (net.Conn, error) {
+						raw, err := streams.Dial(from, to)
+						conf := &tls.Config{InsecureSkipVerify: true} // not the test's subject
+						if name != "" {
+							conf.Certificates = []tls.Certificate{cert}
+						}
+						return tls.Client(raw, conf), err
+					},
+				})
+				r := fromCarrier(c, "INVITE", "sip:9999@bellhop.test", "9999")
+				c.Send(r)
+				ack(c, r, c.Wait(t, want))
+				c.Close()
+				pass(time.Minute)
+			})
+		})
+	}
+}
+
+// named returns a certificate for a host name, and the authority that signed it.
+func named(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		DNSNames: []string{name}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	}
+	if name == "" {
+		c.DNSNames = nil
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, public, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parsed, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(parsed)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, pool
 }
