@@ -17,6 +17,9 @@ import (
 // (forward.external-loop).
 const maxForwarded = 4
 
+// maxDiverted bounds the numbers that are looked up because a trunk names them.
+const maxDiverted = 20
+
 // over returns the rule of the limit that an external call of a number to a kind
 // of destination is over, and whose limit that is, the number's or the domain's;
 // "" when it is within all of them. kind is 0 for a call that comes in.
@@ -99,7 +102,7 @@ func (d *decider) enter(l *directory.Line) Decision {
 // it was diverted by a number of ours, or it repeats caller and called of a call
 // whose leg by a trunk still rings (forward.external-loop).
 func (d *decider) returns(l *directory.Line) bool {
-	for _, s := range d.v.Diverted[:min(len(d.v.Diverted), maxHops)] {
+	for _, s := range d.v.Diverted[:min(len(d.v.Diverted), maxDiverted)] {
 		n := d.foreign(s)
 		if n.E164 != "" {
 			n.Ext = ""
