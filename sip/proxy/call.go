@@ -29,8 +29,8 @@ type call struct {
 	ring     ring.State
 	branches []branch
 	timers   []*ringTimer
-	room     [3]ringTimer // for the timers of a call with one branch
 	effects  []ring.Effect
+	room     room
 	pending  []ring.Event // made while effects were carried out
 	busy     bool         // effects are being carried out
 
@@ -44,6 +44,14 @@ type call struct {
 	ringKey location.AOR
 	live    *feed.Call
 	handed  bool // b2bua goes on
+}
+
+// A room is what the lists of a call to one phone take.
+type room struct {
+	branches [1]branch
+	timers   [3]ringTimer
+	set      [3]*ringTimer
+	effects  [6]ring.Effect
 }
 
 type branch struct {
@@ -81,8 +89,9 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 		x: x, lane: ln, set: set, srv: srv, from: i.From, popped: i.Popped, loop: i.Loop, now: time.Now(),
 		secure: isSIPS(srv.Request.Msg.RequestURI()), rings: i.Ring, hops: i.Hops, live: i.Live,
 	}
+	c.branches, c.timers = c.room.branches[:0], c.room.set[:0]
 	srv.User = c
-	srv.Brief()
+	srv.Brief(true)
 	x.calls.Begin(c.live)
 	if aor, err := location.NewAOR(i.Ring.Number, i.From.Domain); err == nil {
 		c.ringKey = aor
@@ -100,7 +109,7 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 	if i.Ring.Redirect != nil {
 		plan.Visits = ring.VisitsOn(ring.Redirected)
 	}
-	c.ring, effects = ring.New(plan, c.now, nil)
+	c.ring, effects = ring.New(plan, c.now, c.room.effects[:0])
 	c.carryOut(effects)
 }
 
@@ -222,6 +231,7 @@ func (c *call) do(e ring.Effect) {
 // cannot give it. What the branches given up still answer is hung up.
 func (c *call) handOver(o ring.Outcome) {
 	c.handed = true
+	c.srv.Brief(false) // b2bua keeps the request
 	c.pending = nil
 	c.x.ringing.Remove(c.ringKey, c)
 	for _, t := range c.timers {
@@ -258,8 +268,8 @@ func (c *call) timer(name ring.Timer, create bool) *ringTimer {
 		return nil
 	}
 	var t *ringTimer
-	if n := len(c.timers); n < len(c.room) {
-		t = &c.room[n]
+	if n := len(c.timers); n < len(c.room.timers) {
+		t = &c.room.timers[n]
 		t.call, t.name = c, name
 	} else {
 		t = &ringTimer{call: c, name: name}
@@ -463,7 +473,7 @@ func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routin
 	p := srv.Request
 	r := &relay{x: x, set: set, srv: srv}
 	srv.User = r
-	srv.Brief()
+	srv.Brief(true)
 	loop := x.loop(&p.Msg)
 	for _, s := range d.Stages {
 		for _, t := range s.Targets {

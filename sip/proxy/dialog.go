@@ -168,7 +168,7 @@ func (x *Proxy) InDialog(set *transaction.Set, srv *transaction.Server, d Dialog
 	p := srv.Request
 	r := &relay{x: x, set: set, srv: srv}
 	srv.User = r
-	srv.Brief()
+	srv.Brief(true)
 	var o outgoing
 	x.within(&o, p, d)
 	switch srv.Method() {

@@ -14,8 +14,9 @@ type relay struct {
 	set        *transaction.Set
 	srv        *transaction.Server
 	clients    []*transaction.Client
-	best       *wire.Message // owned; the best final response so far
-	challenges []byte        // of the 401 and 407 that are not the best
+	room       [1]*transaction.Client // for the client of a request with one branch
+	best       *wire.Message          // owned; the best final response so far
+	challenges []byte                 // of the 401 and 407 that are not the best
 	open       int
 	gaveUp     bool
 	finished   func(status int) // called once, before the final response goes up; may be nil
@@ -31,6 +32,9 @@ func (r *relay) add(o *outgoing, p *transport.Packet) {
 	if err != nil {
 		r.x.metrics.sendFailed.Inc()
 		return
+	}
+	if r.clients == nil {
+		r.clients = r.room[:0]
 	}
 	r.clients = append(r.clients, c)
 	r.open++

@@ -149,6 +149,10 @@ type Set struct {
 	lane    *lane.Lane
 	servers []*Server
 	clients []*Client
+
+	// What a call to one phone takes of these.
+	serverRoom [2]*Server
+	clientRoom [2]*Client
 }
 
 // A Task is an event of a lane: what begins transactions of our own in it, such
@@ -156,7 +160,11 @@ type Set struct {
 type Task func(s *Set)
 
 // NewSet returns the empty set of l's lane.
-func (ly *Layer) NewSet(l *lane.Lane) *Set { return &Set{layer: ly, lane: l} }
+func (ly *Layer) NewSet(l *lane.Lane) *Set {
+	s := &Set{layer: ly, lane: l}
+	s.servers, s.clients = s.serverRoom[:0], s.clientRoom[:0]
+	return s
+}
 
 // Empty reports that no transaction is left, so that the lane may close.
 func (s *Set) Empty() bool { return len(s.servers) == 0 && len(s.clients) == 0 }

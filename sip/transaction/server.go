@@ -195,9 +195,10 @@ func (srv *Server) Send(status int, b []byte) {
 	srv.finish(status, b)
 }
 
-// Brief says that nobody keeps the request, or a part of it, beyond the final
-// response: the next call finds its memory warm.
-func (srv *Server) Brief() { srv.brief = true }
+// Brief says whether nobody keeps the request, or a part of it, beyond the final
+// response: the next call finds its memory warm then. Who does not know is not
+// asked: it is false at first.
+func (srv *Server) Brief(is bool) { srv.brief = is }
 
 // forget lets go of the request and of the provisional response.
 func (srv *Server) forget() {
