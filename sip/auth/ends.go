@@ -185,7 +185,7 @@ func (e *Ends) From(flow location.Flow, s Side, domain string) (is, known bool) 
 }
 
 // Find returns the flow to side: the newest one of its binding, and of several
-// the one whose contact is uri. It is false when no device of the side is
+// the one whose contact is uri, or what the same phone registered since. It is false when no device of the side is
 // registered.
 func (e *Ends) Find(s Side, domain string, uri []byte) (location.Flow, bool) {
 	if s.Kind == Address {
@@ -209,7 +209,27 @@ func (e *Ends) Find(s Side, domain string, uri []byte) (location.Flow, bool) {
 	if best < 0 {
 		return location.Flow{}, false
 	}
+	for i := range bs {
+		if supersedes(&bs[i], &bs[best]) {
+			best = i
+		}
+	}
 	return bs[best].Flow, true
+}
+
+// supersedes reports whether a is what the phone of b registered later, where it
+// names no instance: under the Call-ID of b, which one run of a phone keeps (RFC
+// 3261 §10.2), or from the very socket. A binding that is only newer may be that
+// of another phone with the same credential.
+func supersedes(a, b *location.Binding) bool {
+	switch {
+	case a.Instance != "" || b.Instance != "":
+		return false
+	case a.CallID == b.CallID:
+		return a.CSeq > b.CSeq
+	default:
+		return a.Flow == b.Flow && a.Seen.After(b.Seen)
+	}
 }
 
 // nearer prefers the exact instance, then the binding whose contact is the
