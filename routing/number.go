@@ -131,7 +131,7 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 	if d.lacks() {
 		return forward{}, nil
 	}
-	r := Ring{Number: l.Number, Owner: l.User, Shown: l.Number, Alert: how.alert, Identity: d.within(), RingTime: l.RingTime}
+	r := Ring{Number: l.Number, Owner: l.User, Shown: l.Number, Alert: how.alert, Identity: d.within(), RingTime: l.RingTime, Device: p.device, Mute: how.mute}
 	targets := b.targets
 	if how.mute {
 		targets = nil

@@ -115,6 +115,10 @@ type (
 		Shown    string        // the number that the caller sees; with callme not the one that rings
 		Redirect *Visit        // what follows a 302 of a phone, see [Ring.Redirected]; nil: it is refused
 
+		// Device rings alone, Mute silences all devices of the number; see [Ring.Joins].
+		Device string
+		Mute   bool
+
 		// Identity is who is shown to targets that have no Identity of their own,
 		// devices that join while it rings too; nil: the caller as received.
 		Identity *ring.Identity
@@ -124,6 +128,12 @@ type (
 
 func (Reject) decision() {}
 func (Ring) decision()   {}
+
+// Joins reports whether a device of the number that registers while it rings may
+// ring too (rule ring.devices).
+func (r *Ring) Joins(t *ring.Target) bool {
+	return !r.Mute && (r.Device == "" || r.Device == t.Device)
+}
 
 // Redirected returns the visit that follows when a phone answered 302 with a
 // Contact, a SIP or tel URI (rule device.redirect); nil when nothing does.

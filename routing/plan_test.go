@@ -195,6 +195,27 @@ func TestRedirectOnlyOfPhones(t *testing.T) {
 	}
 }
 
+// TestJoins: which devices ring too when they register while a number rings.
+func TestJoins(t *testing.T) {
+	t.Parallel()
+	docs := []string{`users/ana {}`, `numbers/1000 {"user":"ana"}`, `numbers/1001 {}`, `numbers/1003 {}`, `devices/desk-1000 {"lines":[{"number":"1000"}]}`, `users/ana/remote-destinations/lab {"number":"1001"}`}
+	muted := append(docs[:len(docs):len(docs)], `users/ana/dnd {"enabled":true,"remote_destinations":true}`)
+	for _, tt := range []struct {
+		name, target string
+		docs         []string
+		desk, other  bool
+	}{
+		{"the number", "1000", docs, true, true},
+		{"a device alone", "desk-1000", docs, true, false},
+		{"silent devices", "1000", muted, false, false},
+	} {
+		_, r := townOf(t, "1000 1001", tt.docs...).rings(t, from("1003", tt.target))
+		if desk, other := r.Joins(&ring.Target{Device: "desk-1000"}), r.Joins(&ring.Target{Device: "soft-1000"}); desk != tt.desk || other != tt.other {
+			t.Errorf("%s: joins %v and %v, want %v and %v", tt.name, desk, other, tt.desk, tt.other)
+		}
+	}
+}
+
 // TestForwarded: the caller is told of forwards, but not of CallMe.
 func TestForwarded(t *testing.T) {
 	t.Parallel()

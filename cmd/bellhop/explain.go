@@ -30,12 +30,15 @@ func (explainCmd) Help() string {
 // An explanation is the answer of POST /v1/explain.
 type explanation struct {
 	Outcome  string `json:"outcome"`
-	Anchored string `json:"anchored"` // the rule why it cannot be proxied
+	Anchored string `json:"anchored"` // the rule why it is not proxied
 	Timeline []struct {
 		At      string   `json:"at"`
 		Do      string   `json:"do"`
 		Target  string   `json:"target"`
 		To      []string `json:"to"`
+		Trunk   string   `json:"trunk"`
+		Stop    string   `json:"stop"`
+		Shown   string   `json:"shown"`
 		Rule    string   `json:"rule"`
 		Status  int      `json:"status"`
 		Because []struct {
@@ -49,7 +52,8 @@ type explanation struct {
 		To     string `json:"to"`
 		Text   string `json:"text"`
 	} `json:"trace"`
-	End struct {
+	Warnings []string `json:"warnings"`
+	End      struct {
 		At      string `json:"at"`
 		Status  int    `json:"status"`
 		Outcome string `json:"outcome"`
@@ -114,6 +118,15 @@ func (e *explanation) print(w io.Writer, caller, called string) error {
 		if len(s.To) > 0 {
 			fmt.Fprintf(&b, " on %s", strings.Join(s.To, ", "))
 		}
+		if s.Trunk != "" {
+			fmt.Fprintf(&b, " over %s", s.Trunk)
+		}
+		if s.Shown != "" {
+			fmt.Fprintf(&b, ", shown %s", s.Shown)
+		}
+		if s.Stop != "" {
+			fmt.Fprintf(&b, ", until %s", after(s.Stop))
+		}
 		if s.Rule != "" {
 			fmt.Fprintf(&b, "  [%s]", s.Rule)
 		}
@@ -126,7 +139,10 @@ func (e *explanation) print(w io.Writer, caller, called string) error {
 		fmt.Fprintf(&b, "  %6s  %d when nobody answers (%s)\n", after(e.End.At), e.End.Status, e.End.Outcome)
 	}
 	if e.Anchored != "" {
-		fmt.Fprintf(&b, "  not possible yet: this call must be anchored  [%s]\n", e.Anchored)
+		fmt.Fprintf(&b, "  the server holds both ends  [%s]\n", e.Anchored)
+	}
+	for _, warning := range e.Warnings {
+		fmt.Fprintf(&b, "  warning: %s\n", warning)
 	}
 	if len(e.Trace) > 0 {
 		b.WriteString("step by step\n")

@@ -225,16 +225,19 @@ func TestClient(t *testing.T) {
 			name: "explain", args: []string{"explain", "--caller", "1003", "--called", "1000"},
 			answers: map[string]string{"POST /v1/explain": `{"outcome": "ring", "timeline": [
 				{"at": "PT0S", "do": "ring", "target": "1002", "to": ["desk-1002"], "rule": "forward.loop-breakout", "because": [{"setting": "numbers/1002/forwarding/all", "value": "1000"}]},
+				{"at": "PT4S", "do": "ring", "target": "+49171123456", "trunk": "carrier", "shown": "Ben <+4989123>", "stop": "PT19S", "rule": "snr"},
 				{"at": "PT18S", "do": "ring", "target": "1004", "rule": "forward.no-answer"}],
-				"end": {"at": "PT36S", "status": 480, "outcome": "no-answer"}, "anchored": "forward.no-answer",
+				"warnings": ["The mobile does not get its time."], "end": {"at": "PT36S", "status": 480, "outcome": "no-answer"}, "anchored": "forward.no-answer",
 				"trace": [{"rule": "dial.number", "number": "1000", "text": "1000 was dialled."}, {"rule": "forward.all", "number": "1000", "to": "1001"}], "identity": {"shown_to_callee": "1003", "shown_to_caller": "1002"}}`},
 			calls: []call{{"POST", "/v1/explain", `{"called":"1000","caller":"1003","domain":"d.test"}`}},
 			out: `1003 calls 1000: ring
      +0s  ring 1002 on desk-1002  [forward.loop-breakout]
           because numbers/1002/forwarding/all is "1000"
+     +4s  ring +49171123456 over carrier, shown Ben <+4989123>, until +19s  [snr]
     +18s  ring 1004  [forward.no-answer]
     +36s  480 when nobody answers (no-answer)
-  not possible yet: this call must be anchored  [forward.no-answer]
+  the server holds both ends  [forward.no-answer]
+  warning: The mobile does not get its time.
 step by step
   dial.number              1000 was dialled.
   forward.all              1000 -> 1001

@@ -116,7 +116,7 @@ func (x *Proxy) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 // Registered takes a device that registered while the number rings. It is for
 // steps of the call's lane.
 func (c *call) Registered(target ring.Target) {
-	if c.secure && !target.Flow.Secure() {
+	if c.secure && !target.Flow.Secure() || !c.rings.Joins(&target) {
 		return
 	}
 	c.now = time.Now()
