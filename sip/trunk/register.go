@@ -270,7 +270,7 @@ func (g *registering) granted(res *wire.Message) {
 		return
 	}
 	if r.until.IsZero() || now.After(r.until) {
-		m.tellLocked(slog.LevelInfo, "registered with a trunk", g.t, "expires", expires)
+		m.tellLocked(g.t, func(log *slog.Logger) { log.Info("registered with a trunk", slog.Duration("expires", expires)) })
 	}
 	r.sent, r.until = time.Time{}, now.Add(expires)
 	r.failed, r.refused, r.err = 0, false, ""
@@ -312,7 +312,10 @@ func (g *registering) over(why string, after time.Duration) {
 		wait = min(wait, max(left, minExpires/2))
 	}
 	r.next = now.Add(max(wait, min(after, maxRest)))
-	m.tellLocked(slog.LevelWarn, "not registered with a trunk", g.t, "err", why, "again", r.next)
+	next := r.next
+	m.tellLocked(g.t, func(log *slog.Logger) {
+		log.Warn("not registered with a trunk", slog.String("err", why), slog.Time("again", next))
+	})
 }
 
 // heard notes what came from the endpoint; status 0: nothing, and why.

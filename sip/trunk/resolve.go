@@ -164,13 +164,10 @@ func (r *resolver) naptr(ctx context.Context, p directory.Peer) ([]service, erro
 }
 
 func srvName(t location.Transport, host string) string {
-	service := "_sip._tcp."
-	if t == location.UDP {
-		service = "_sip._udp."
-	} else if t == location.TLS {
-		service = "_sips._tcp."
+	if t == location.TLS {
+		return "_sips._tcp." + host
 	}
-	return service + host
+	return "_sip._" + strings.ToLower(t.String()) + "." + host
 }
 
 // endpoints finds port and addresses (RFC 3263 §4.2).

@@ -156,7 +156,7 @@ func (m *Manager) seeLocked(t *trunk, now time.Time) {
 	}
 	if is != t.up {
 		t.up, t.since = is, now
-		m.tellLocked(slog.LevelInfo, "trunk changed", t, "up", is)
+		m.tellLocked(t, func(log *slog.Logger) { log.Info("trunk changed", slog.Bool("up", is)) })
 	}
 }
 

@@ -275,10 +275,10 @@ func (m *Manager) due(now time.Time) (next time.Time) {
 	return next
 }
 
-// tellLocked has the log told of a trunk, by Run: the lock is not held over it.
-func (m *Manager) tellLocked(level slog.Level, msg string, t *trunk, args ...any) {
-	args = append([]any{"domain", t.domain, "trunk", t.name}, args...)
-	m.news = append(m.news, func() { m.log.Log(context.Background(), level, msg, args...) })
+// tellLocked has Run log something of a trunk: the lock is not held over it.
+func (m *Manager) tellLocked(t *trunk, say func(log *slog.Logger)) {
+	log := m.log.With(slog.String("domain", t.domain), slog.String("trunk", t.name))
+	m.news = append(m.news, func() { say(log) })
 	m.look()
 }
 
