@@ -258,6 +258,16 @@ func TestE2EServe(t *testing.T) {
 		t.Fatal(err)
 	}
 	said("reload refused, the old configuration stays")
+	if status, body := get("/readyz"); status != http.StatusOK || !strings.Contains(body, `"degraded"`) || !strings.Contains(body, `"part":"config"`) {
+		t.Errorf("/readyz after a refused reload = %d %s", status, body)
+	}
+	for _, line := range []struct{ status, args string }{{"copy", "backup copy.db --store state"}, {"stop it first", "restore copy.db --store state"}} {
+		cmd := exec.Command(binary(t), strings.Fields(line.args)...)
+		cmd.Dir = dir
+		if out, _ := cmd.CombinedOutput(); !strings.Contains(string(out), line.status) {
+			t.Errorf("bellhop %s beside the daemon says %s", line.args, out)
+		}
+	}
 	if _, body := get("/metrics"); !strings.Contains(body, `bellhop_config_reloads_total{result="refused"} 1`) || !strings.Contains(body, `bellhop_config_reloads_total{result="applied"} 1`) {
 		t.Errorf("/metrics does not count reloads:\n%s", body)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 
 	"bellhop/config"
@@ -400,5 +402,43 @@ func TestDemoConfigIsValid(t *testing.T) {
 	}
 	if conf, err = e.config("c.pem", "k.pem"); err != nil || conf.SIP.Listeners[0].Advertise.Addr().IsUnspecified() {
 		t.Errorf("exposed: %+v, %v", conf.SIP.Listeners, err)
+	}
+}
+
+// TestDocsCommands parses every command line of ours in the documentation.
+func TestDocsCommands(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, file := range append(files, "../../README.md") {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(b)) {
+			line, _, _ = strings.Cut(line, " #")
+			_, args, found := strings.Cut("\n"+strings.TrimSpace(line), "\nbellhop ")
+			if _, started, ok := strings.Cut(line, "=/usr/bin/bellhop "); ok {
+				args, found = started, true
+			}
+			if !found {
+				continue
+			}
+			seen++
+			var cli commands
+			parser, err := kong.New(&cli, kong.BindTo(t.Context(), (*context.Context)(nil)), kong.Bind(stdio{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := parser.Parse(strings.Fields(args)); err != nil {
+				t.Errorf("%s: bellhop %s: %v", file, args, err)
+			}
+		}
+	}
+	if seen < 4 {
+		t.Errorf("%d commands in the documentation", seen)
 	}
 }
