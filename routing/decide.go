@@ -175,6 +175,9 @@ func (d *decider) dial() Decision {
 	case d.v.Origin == OriginTrunk && !d.reaches(at):
 		return d.denied()
 	}
+	if d.v.Instance != "" && d.internal {
+		at.instance, at.rule = d.v.Instance, DialContact
+	}
 	d.say(Entry{Rule: at.rule, Number: at.line.Number, Value: d.v.Target})
 	if d.caller != nil && !d.caller.Class.Allows(dial.Internal, at.line.Number) {
 		return d.classDenies(at.line.Number)

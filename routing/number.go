@@ -2,14 +2,24 @@ package routing
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"bellhop/routing/directory"
+	"bellhop/routing/ring"
 )
 
 // plain reports whether a place rings without the settings of its number: a
 // device alone, the target of a CallMe, a call that came back.
-func (d *decider) plain(p place) bool { return p.device != "" || d.callme != nil || d.only }
+func (d *decider) plain(p place) bool { return p.single() || d.callme != nil || d.only }
+
+// single reports whether a place is one phone of its number.
+func (p place) single() bool { return p.device != "" || p.instance != "" }
+
+// has reports whether a target is of a place.
+func (p place) has(t *ring.Target) bool {
+	return (p.device == "" || t.Device == p.device) && (p.instance == "" || strings.Trim(t.Instance, "<>") == p.instance)
+}
 
 // at decides what happens at a number, in the order of behaviour.md §3. It
 // returns the forward to follow, or a decision.
@@ -81,12 +91,12 @@ func (d *decider) targets(p place) *bindingsEntry {
 		d.lack(NeedBindings, p.line.Number)
 		return nil
 	}
-	if p.device == "" && !d.v.Secure {
+	if !p.single() && !d.v.Secure {
 		return b
 	}
 	only := &bindingsEntry{nat: b.nat}
 	for _, t := range b.targets {
-		if (p.device == "" || t.Device == p.device) && (!d.v.Secure || t.Flow.Secure()) {
+		if p.has(&t) && (!d.v.Secure || t.Flow.Secure()) {
 			only.targets = append(only.targets, t)
 		}
 	}

@@ -10,9 +10,10 @@ import (
 // A place is what a string means: a number of the domain, or one device of it
 // alone; or, with neither, something outside.
 type place struct {
-	line   *directory.Line
-	device string
-	rule   RuleName
+	line     *directory.Line
+	device   string
+	instance string // of a GRUU: that phone alone, without angle brackets
+	rule     RuleName
 
 	kind     dial.Kind // for a class of service
 	external string    // the number or address outside

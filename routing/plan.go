@@ -52,6 +52,10 @@ type Visit struct {
 	// or not at all (trust.md §1).
 	Secure bool
 
+	// Instance is the instance that a GRUU names, without angle brackets: Target is
+	// its number, and no other phone of it is meant (RFC 5627 §4.4).
+	Instance string
+
 	// Hops are the forwards followed so far, oldest first.
 	Hops []Hop
 	// Rung are the numbers that were rung already in this call (a number is

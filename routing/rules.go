@@ -8,6 +8,7 @@ const (
 	DialNumber  RuleName = "dial.number"
 	DialUser    RuleName = "dial.user"
 	DialDevice  RuleName = "dial.device"
+	DialContact RuleName = "dial.contact" // a GRUU: one instance alone
 	DialUnknown RuleName = "dial.unknown"
 	DialTrunk   RuleName = "dial.trunk"
 
@@ -64,7 +65,7 @@ const (
 // Rules lists every rule that a decision can name in its trace.
 func Rules() []RuleName {
 	return []RuleName{
-		OriginDenied, DialNumber, DialUser, DialDevice, DialUnknown, DialTrunk,
+		OriginDenied, DialNumber, DialUser, DialDevice, DialContact, DialUnknown, DialTrunk,
 		ClassOfService, TargetClass, ForwardAll, ForwardBusy, ForwardNoAnswer,
 		ForwardUnreachable, ForwardOverride, ForwardLoopBreakout, ForwardTooMany,
 		ForwardExternalLoop, DeviceRedirect, CallMe, CallMeUnusable, LimitCalls,

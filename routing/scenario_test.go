@@ -189,7 +189,7 @@ func newTown(t *testing.T, ar *txtar.Archive) *town {
 }
 
 // visit reads "device 1003 1000 [method] [behind] [foreign] [via=trunk]
-// [diverted=number]".
+// [diverted=number] [instance=device]".
 func visit(t *testing.T, line string) routing.Visit {
 	t.Helper()
 	f := strings.Fields(line)
@@ -219,6 +219,8 @@ func visit(t *testing.T, line string) routing.Visit {
 			switch name {
 			case "via":
 				v.Trunk = value
+			case "instance":
+				v.Instance = value
 			case "diverted":
 				v.Diverted = append(v.Diverted, value)
 			default:

@@ -219,6 +219,9 @@ func (s *Server) routed(p *transport.Packet, a admission, uri wire.URI, uriOK bo
 		Origin: a.from.Origin, Domain: a.from.Domain, Method: string(m.MethodBytes()), Caller: a.from.Caller,
 		Target: string(wire.AppendUnescaped(room[:0], uri.User)), TargetHost: string(uri.Host), Secure: sips,
 	}
+	if number, instance, ok := s.gruus.Resolve(uri, a.from.Domain, s.location); ok {
+		a.visit.Target, a.visit.Instance = number, instance
+	}
 	return a
 }
 

@@ -103,6 +103,7 @@ type Server struct {
 	proxy     *proxy.Proxy
 	trunks    *trunk.Manager
 	location  Location
+	gruus     *auth.GRUUs
 	b2bua     *b2bua.B2BUA
 	tenants   Tenants
 	old       []string // Options.MD5Only
@@ -153,8 +154,11 @@ func New(o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
+	if s.gruus, err = auth.NewGRUUs(o.Keys); err != nil {
+		return nil, fmt.Errorf("sip: %w", err)
+	}
 	s.registrar, err = registrar.New(registrar.Options{
-		Location: o.Location, Lines: s.auth, Limits: o.Limits, Registerer: o.Registerer, Logger: o.Logger,
+		Location: o.Location, Lines: s.auth, GRUUs: s.gruus, Limits: o.Limits, Registerer: o.Registerer, Logger: o.Logger,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)

@@ -428,3 +428,45 @@ func TestConnectionThatAuthenticated(t *testing.T) {
 		})
 	}
 }
+
+// A GRUU reaches one phone of a number (RFC 5627), within a call too.
+func TestGRUU(t *testing.T) {
+	t.Parallel()
+	inCampus(t, func(t *testing.T, c *campus) {
+		ana, desk := c.registered(t, "desk-1001", 11, ""), c.registered(t, "desk-1002", 12, "")
+		web := c.phone("web-1002", 13, "WS")
+		res := web.Register(t, siptest.Registration{Lines: []string{"Supported: gruu"}})
+		var public, temporary string
+		for _, v := range res.Headers("Contact") {
+			if _, rest, ok := strings.Cut(v, `;pub-gruu="`); ok && strings.Contains(v, "web-1002") {
+				public, rest, _ = strings.Cut(rest, `"`)
+				_, rest, _ = strings.Cut(rest, `;temp-gruu="`)
+				temporary, _, _ = strings.Cut(rest, `"`)
+			}
+		}
+		if public != "sip:1002@"+domain+";gr=urn:x:web-1002" || !strings.HasPrefix(temporary, "sip:tgruu.") {
+			t.Fatalf("GRUUs %q and %q in\n%s", public, temporary, res.Raw)
+		}
+		web.Ladder = nil
+		for _, uri := range []string{public, temporary} {
+			call := ana.Call(t, uri)
+			inv := web.Wait(t, "INVITE")
+			if inv.URI() != web.Contact() {
+				t.Errorf("INVITE of %s for %s, want %s", uri, inv.URI(), web.Contact())
+			}
+			web.Reply(inv, siptest.Answer{Status: 200, Body: siptest.SDP, Lines: []string{"Contact: <" + public + ">"}})
+			call.Ack(ana.Wait(t, "200 INVITE"))
+			if ack := web.Wait(t, "ACK"); ack.URI() != web.Contact() {
+				t.Errorf("ACK for %s, want %s", ack.URI(), web.Contact())
+			}
+			call.Bye()
+			web.Reply(web.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			ana.Wait(t, "200 BYE")
+		}
+		desk.Quiet(t, time.Second)
+		web.Close()
+		synctest.Wait()
+		call := ana.Call(t, temporary)
+		call.Refused(ana.Wait(t, "480 INVITE"))
+	})
+}

@@ -32,6 +32,8 @@ func english(key string) string {
 		return "{value} was dialled: that is {number}."
 	case "dial.user":
 		return "{value} was dialled: the main number of that user is {number}."
+	case "dial.contact":
+		return "The URI of a phone of {number} was dialled: that phone alone, under the rules of {number}."
 	case "dial.device":
 		return "{value} was dialled: that device alone, under the rules of {number}."
 	case "dial.unknown":

@@ -232,6 +232,21 @@ func supersedes(a, b *location.Binding) bool {
 	}
 }
 
+// Contact returns what the device of side registered over a flow.
+func (e *Ends) Contact(s Side, domain string, f location.Flow) (string, bool) {
+	lent := e.bindings(s, domain)
+	if lent == nil {
+		return "", false
+	}
+	defer e.scratch.Put(lent)
+	for i := range *lent {
+		if b := &(*lent)[i]; b.Flow == f {
+			return b.Contact, true
+		}
+	}
+	return "", false
+}
+
 // nearer prefers the exact instance, then the binding whose contact is the
 // Request-URI, then the one seen last.
 func nearer(a, b *location.Binding, mark Mark, uri []byte) bool {

@@ -27,6 +27,7 @@ const (
 	purposeNonce = "sip nonce"
 	purposeToken = "sip token"
 	purposeTag   = "sip tag"
+	purposeGRUU  = "sip gruu"
 )
 
 // ErrNoKeys reports a ring without keys.

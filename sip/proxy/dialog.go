@@ -18,6 +18,7 @@ type Dialog struct {
 	flow      location.Flow
 	direction auth.Direction
 	uri       []byte // of a strict router: the Request-URI to restore
+	contact   []byte // what the Request-URI becomes, which is a GRUU (RFC 5627 §4.4)
 	popped    bool
 	ok        bool
 }
@@ -57,6 +58,13 @@ func (x *Proxy) Dialog(p *transport.Packet, fromDomain, toDomain string) (d Dial
 		}
 		if d.flow, d.ok = x.find(p, tok.Other(dir), there, d.direction); !d.ok {
 			return Dialog{}, 480
+		}
+		if u, ok := wire.ParseURI(m.RequestURI()); ok && d.uri == nil {
+			if _, gruu := u.Param("gr"); gruu {
+				if contact, ok := x.ends.Contact(tok.Other(dir), there, d.flow); ok {
+					d.contact = []byte(contact)
+				}
+			}
 		}
 		return d, 0
 	}
@@ -160,7 +168,9 @@ func (x *Proxy) StrayAck() { x.metrics.strayAck.Inc() }
 func (x *Proxy) within(o *outgoing, p *transport.Packet, d Dialog) {
 	o.flow, o.popped, o.inside, o.uri = d.flow, d.popped, true, d.uri
 	o.loop = x.loop(&p.Msg)
-	o.strict = d.uri != nil
+	if o.strict = d.uri != nil; d.contact != nil {
+		o.uri = d.contact
+	}
 }
 
 // InDialog forwards a request within a dialog by its token.

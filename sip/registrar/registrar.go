@@ -42,10 +42,17 @@ type Lines interface {
 	Line(value []byte, device *directory.Credential, domain string) (number string, ok bool)
 }
 
+// GRUUs makes the URIs that reach one instance (sip/auth, RFC 5627).
+type GRUUs interface {
+	AppendPublic(dst []byte, aor location.AOR, instance string) []byte
+	AppendTemporary(dst []byte, aor location.AOR, b *location.Binding) []byte
+}
+
 // Options are what a [Registrar] needs. Zero values mean the default.
 type Options struct {
 	Location   Location
 	Lines      Lines
+	GRUUs      GRUUs // nil: none are given
 	Limits     location.Limits
 	Timeout    time.Duration         // how long Run may take: 5 s, well within Timer F of the client
 	Logger     *slog.Logger          // nil: silent
@@ -56,6 +63,7 @@ type Options struct {
 type Registrar struct {
 	location Location
 	lines    Lines
+	gruus    GRUUs
 	limits   location.Limits
 	timeout  time.Duration
 	log      *slog.Logger
@@ -68,7 +76,7 @@ func New(o Options) (*Registrar, error) {
 	if o.Location == nil || o.Lines == nil {
 		return nil, errors.New("registrar: location or lines are not given")
 	}
-	r := &Registrar{location: o.Location, lines: o.Lines, limits: o.Limits, timeout: o.Timeout, log: o.Logger}
+	r := &Registrar{location: o.Location, lines: o.Lines, gruus: o.GRUUs, limits: o.Limits, timeout: o.Timeout, log: o.Logger}
 	if r.timeout == 0 {
 		r.timeout = 5 * time.Second
 	}
@@ -113,6 +121,7 @@ type Job struct {
 	aor       location.AOR
 	register  location.Register
 	outbound  bool // RFC 5626 is applied
+	gruu      bool // the client knows RFC 5627
 }
 
 // AOR returns whose bindings the job changes.

@@ -92,9 +92,20 @@ func (lines) Line(value []byte, d *directory.Credential, domain string) (string,
 	return d.Line(string(u.User))
 }
 
+// gruus makes URIs that say what they are.
+type gruus struct{}
+
+func (gruus) AppendPublic(dst []byte, aor location.AOR, instance string) []byte {
+	return fmt.Appendf(dst, "public of %s %s", aor, instance)
+}
+
+func (gruus) AppendTemporary(dst []byte, aor location.AOR, b *location.Binding) []byte {
+	return fmt.Appendf(dst, "temporary of %s %s", aor, b.Instance)
+}
+
 func newRegistrar(tb testing.TB, loc registrar.Location) *registrar.Registrar {
 	tb.Helper()
-	r, err := registrar.New(registrar.Options{Location: loc, Lines: lines{}})
+	r, err := registrar.New(registrar.Options{Location: loc, Lines: lines{}, GRUUs: gruus{}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -272,8 +283,26 @@ func TestRegister(t *testing.T) {
 		{"malformed contact", []step{{fields: []string{`Contact: "x <sip:1001@10.0.0.7>`}, status: 400, fast: true}}},
 		{"no sip contact", []step{{fields: []string{contact("tel:+4989", "")}, status: 400, fast: true}}},
 
-		{"extension", []step{{fields: []string{"Require: path, gruu", "Require: nonesuch"}, status: 420, want: []string{"Unsupported: gruu, nonesuch"}, fast: true}}},
-		{"outbound on UDP", []step{{fields: []string{"Require: outbound"}, status: 420, want: []string{"Unsupported: outbound"}, fast: true}}},
+		{"extension", []step{{fields: []string{"Require: path, x-new", "Require: nonesuch"}, status: 420, want: []string{"Unsupported: x-new, nonesuch"}, fast: true}}},
+		{"outbound on UDP", []step{{fields: []string{"Require: outbound", contact(a, `;reg-id=1;+sip.instance="<urn:uuid:1>"`)}, want: []string{"<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>";reg-id=1`, "Require: outbound"}, added: []string{a}}}},
+		{"outbound through a proxy", []step{{
+			fields: []string{"Via: SIP/2.0/UDP 10.0.0.8;branch=z9hG4bK2", "Supported: outbound", contact(a, `;reg-id=1;+sip.instance="<urn:uuid:1>"`)},
+			status: 439, fast: true,
+		}}},
+		{"outbound through a node that keeps the flow", []step{{fromNode: true, fields: []string{
+			"Via: SIP/2.0/UDP 10.0.0.8;branch=z9hG4bK2", "Path: <sip:t@n3;lr>, <sip:t@n2;lr;ob>", "Supported: outbound", contact(a, `;reg-id=1;+sip.instance="<urn:uuid:1>"`),
+		}, want: []string{"<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>";reg-id=1`, "Require: outbound"}, added: []string{a}}}},
+		{"through a proxy without outbound", []step{{
+			fields: []string{"Via: SIP/2.0/UDP 10.0.0.8;branch=z9hG4bK2", contact(a, `;reg-id=1;+sip.instance="<urn:uuid:1>"`)},
+			want:   []string{"<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>"`}, added: []string{a},
+		}}},
+		{"GRUUs", []step{{
+			fields: []string{"Supported: gruu", contact(a, `;+sip.instance="<urn:uuid:1>"`), contact(b, "")},
+			want: []string{
+				"<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>";pub-gruu="public of sip:1001@` + dom + ` <urn:uuid:1>";temp-gruu="temporary of sip:1001@` + dom + ` <urn:uuid:1>"`,
+				"<" + b + ">;expires=3600",
+			}, added: []string{a, b},
+		}}},
 		{"path of a device", []step{{fields: []string{contact(a, ""), "Path: <sip:evil.test;lr>"}, status: 403, rule: registrar.RulePath, fast: true}}},
 		{"path of a node", []step{{fromNode: true, fields: []string{contact(a, ""), "Path: <sip:t@n2;lr>, <sip:n3;lr>"}, want: []string{"<" + a + ">;expires=3600", "Path: <sip:t@n2;lr>", "Path: <sip:n3;lr>"}, added: []string{a}}}},
 
@@ -283,7 +312,7 @@ func TestRegister(t *testing.T) {
 		{"sip contact for sips, removed", []step{{to: "sips:1001@" + dom, flow: tls, fields: []string{contact(a, ";expires=0")}, fast: true}}},
 
 		{"two flows", []step{
-			{flow: tls, fields: []string{"Supported: outbound, path", contact(a, `;reg-id=1;+sip.instance="<urn:uuid:1>"`)}, want: []string{"<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>";reg-id=1`, "Require: outbound", "Flow-Timer: 120", "Supported: path, outbound"}, added: []string{a}},
+			{flow: tls, fields: []string{"Supported: outbound, path", contact(a, `;reg-id=1;+sip.instance="<urn:uuid:1>"`)}, want: []string{"<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>";reg-id=1`, "Require: outbound", "Flow-Timer: 120", "Supported: path, outbound, gruu"}, added: []string{a}},
 			{flow: func() location.Flow { f := tls; f.Conn = 8; return f }(), fields: []string{"Supported: outbound, path", contact(a, `;reg-id=2;+sip.instance="<urn:uuid:1>"`)}, want: []string{"<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>";reg-id=1`, "<" + a + `>;expires=3600;+sip.instance="<urn:uuid:1>";reg-id=2`}, added: []string{a}},
 		}},
 		{"two flows at once", []step{{flow: tls, fields: []string{"Supported: outbound", contact(a, `;reg-id=1;+sip.instance="<urn:uuid:1>"`), contact(b, `;reg-id=2;+sip.instance="<urn:uuid:1>"`)}, status: 400, fast: true}}},

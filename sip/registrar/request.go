@@ -43,12 +43,12 @@ func (r *Registrar) prepare(q *Request) (*Job, Response) {
 }
 
 // unsupported refuses extensions that we would have to know (RFC 3261 §10.3
-// step 2, §8.2.2.3). With outbound on UDP we would have to answer STUN.
+// step 2, §8.2.2.3).
 func unsupported(q *Request) Response {
 	var unknown []byte
 	for v := range q.Msg.All(wire.Require) {
 		tag := v.Bytes()
-		if bytes.EqualFold(tag, []byte("path")) || bytes.EqualFold(tag, []byte("outbound")) && stream(q.Flow) {
+		if bytes.EqualFold(tag, []byte("path")) || bytes.EqualFold(tag, []byte("outbound")) || bytes.EqualFold(tag, []byte("gruu")) {
 			continue
 		}
 		if unknown != nil {
@@ -61,8 +61,6 @@ func unsupported(q *Request) Response {
 	}
 	return Response{Status: 420, Lines: wire.AppendLine(nil, "Unsupported", unknown)}
 }
-
-func stream(f location.Flow) bool { return f.Transport != location.UDP }
 
 // aor returns the address-of-record in To, which must be the one in From and a
 // line of the device (trust.md §1, RFC 3261 §10.3 steps 4 and 5): an AOR that
@@ -85,6 +83,8 @@ func (r *Registrar) aor(q *Request) (aor location.AOR, sips bool, res Response) 
 
 // contacts reads the Contact fields.
 func (j *Job) contacts(q *Request, sips bool) Response {
+	outbound, firstHop := supports(q.Msg, "outbound"), hopKnowsOutbound(q.Msg)
+	j.gruu = supports(q.Msg, "gruu")
 	flows := 0 // contacts with a reg-id that are to stay
 	for v := range q.Msg.All(wire.Contact) {
 		if len(j.register.Contacts) == maxContacts {
@@ -98,9 +98,12 @@ func (j *Job) contacts(q *Request, sips bool) Response {
 		if res.Status != 0 {
 			return res
 		}
-		if !stream(q.Flow) || !has(q.Msg, wire.Supported, "outbound") {
+		if !outbound {
 			c.RegID = 0 // RFC 5626 §6: without outbound it means nothing
 		} else if c.RegID > 0 {
+			if !firstHop {
+				return Response{Status: 439, Reason: "First Hop Lacks Outbound Support"}
+			}
 			j.outbound = true
 			if c.Expires != location.In(0) {
 				flows++
@@ -116,6 +119,37 @@ func (j *Job) contacts(q *Request, sips bool) Response {
 	default:
 		return Response{}
 	}
+}
+
+// supports reports whether a client knows an extension.
+func supports(m *wire.Message, tag string) bool {
+	return has(m, wire.Supported, tag) || has(m, wire.Require, tag)
+}
+
+// hopKnowsOutbound reports whether who got the REGISTER from the client keeps the
+// flow: we did, or a proxy that says so in its Path (RFC 5626 §6).
+func hopKnowsOutbound(m *wire.Message) bool {
+	hops := 0
+	for range m.All(wire.Via) {
+		hops++
+	}
+	if hops == 1 {
+		return true
+	}
+	var first wire.Value
+	for v := range m.All(wire.Path) { // the last one is the first that was added
+		first = v
+	}
+	n, ok := wire.ParseNameAddr(first.Bytes())
+	if !ok {
+		return false
+	}
+	u, ok := wire.ParseURI(n.URI)
+	if !ok {
+		return false
+	}
+	_, ok = u.Param("ob")
+	return ok
 }
 
 // contact reads one Contact value. Contacts that are no sip URIs are refused:

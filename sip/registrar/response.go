@@ -22,7 +22,7 @@ func (j *Job) accepted(bs location.Bindings, changes []location.Change) Response
 	now := time.Now()
 	b := make([]byte, 0, 96+160*len(bs))
 	for i := range bs {
-		b = appendContact(b, &bs[i], now)
+		b = j.appendContact(b, &bs[i], now)
 	}
 	for _, p := range j.register.Path { // RFC 3327 §5.3
 		b = wire.AppendLine(b, "Path", p)
@@ -30,11 +30,7 @@ func (j *Job) accepted(bs location.Bindings, changes []location.Change) Response
 	if j.outbound { // RFC 5626 §6
 		b = append(b, "Require: outbound\r\nFlow-Timer: "+flowTimer+"\r\n"...)
 	}
-	b = append(b, "Supported: path"...)
-	if stream(j.register.Flow) {
-		b = append(b, ", outbound"...)
-	}
-	b = append(b, "\r\nDate: "...)
+	b = append(b, "Supported: path, outbound, gruu\r\nDate: "...)
 	b = now.UTC().AppendFormat(b, http.TimeFormat) // RFC 3261 §20.17
 	res.Lines = append(b, "\r\n"...)
 	for i := range changes {
@@ -46,7 +42,7 @@ func (j *Job) accepted(bs location.Bindings, changes []location.Change) Response
 }
 
 // appendContact appends a binding as a Contact line.
-func appendContact(dst []byte, b *location.Binding, now time.Time) []byte {
+func (j *Job) appendContact(dst []byte, b *location.Binding, now time.Time) []byte {
 	start := len(dst)
 	dst = append(dst, "Contact: <"...)
 	dst = append(dst, b.Contact...)
@@ -63,6 +59,11 @@ func appendContact(dst []byte, b *location.Binding, now time.Time) []byte {
 	if b.RegID > 0 {
 		dst = append(dst, ";reg-id="...)
 		dst = strconv.AppendUint(dst, uint64(b.RegID), 10)
+	}
+	if g := j.registrar.gruus; g != nil && j.gruu && b.Instance != "" { // RFC 5627 §5.2
+		dst = append(dst, `;pub-gruu="`...)
+		dst = append(g.AppendPublic(dst, j.aor, b.Instance), `";temp-gruu="`...)
+		dst = append(g.AppendTemporary(dst, j.aor, b), '"')
 	}
 	for i, c := range dst[start:] { // a folded value of a peer
 		if c == '\r' || c == '\n' {
