@@ -53,22 +53,28 @@ func (c *comparison) run(ctx context.Context) (err error) {
 		return err
 	}
 	c.say("starting bellhop with %d people ...", c.users+c.callers)
-	bellhop, err := startBellhop(c.tools, c.dir, c.port+1, c.users+c.callers)
+	bellhop, err := startBellhop(c.tools, "bellhop", c.dir, c.port+1, c.users+c.callers)
 	defer func() { err = errors.Join(err, bellhop.stop()) }()
 	if err != nil {
 		return err
 	}
 	servers := []*server{kamailio, bellhop}
+	if c.anchored {
+		var anchored *server
+		anchored, err = startBellhop(c.tools, "anchored", c.dir, c.port+4, c.users+c.callers)
+		defer func() { err = errors.Join(err, anchored.stop()) }()
+		if err != nil {
+			return err
+		}
+		servers = append(servers, anchored)
+	}
 	for _, s := range servers {
 		if err := c.register(ctx, s); err != nil {
 			return err
 		}
 	}
-	if c.features {
-		c.say("setting forwards, do not disturb and presence ...")
-		if err := c.provide(ctx, bellhop.api); err != nil {
-			return err
-		}
+	if err := c.provide(ctx, servers); err != nil {
+		return err
 	}
 	for _, s := range servers { // caches fill, memory is claimed
 		if _, err := c.measure(ctx, s, 3*time.Second); err != nil {
@@ -189,6 +195,9 @@ func (c *comparison) turns(ctx context.Context, servers []*server) error {
 	}
 	ratio := medians[1] / medians[0]
 	c.print("calls_ratio %.3f\n", ratio)
+	if c.anchored {
+		c.print("anchored_ratio %.3f\n", medians[2]/medians[0])
+	}
 	if c.gate > 0 && ratio > c.gate {
 		return fmt.Errorf("calls_ratio %.3f is above %.3f", ratio, c.gate)
 	}
@@ -313,40 +322,4 @@ func scrape(ctx context.Context, a *api) {
 	for pause(ctx, 5*time.Second) == nil {
 		_ = a.do(ctx, http.MethodGet, "/metrics", nil, nil) // text, or an answer too late: reading it is the load
 	}
-}
-
-// provide gives everybody who is called settings: of ten, one forwards all
-// calls, one has do not disturb with the ringer off, one is on vacation and
-// forwards then, and seven have forwards that are switched off.
-func (c *comparison) provide(ctx context.Context, a *api) error {
-	type object = map[string]any
-	both := func(enabled bool, target int) object {
-		return object{"both": object{"enabled": enabled, "target": strconv.Itoa(target)}}
-	}
-	first := firstNumber + c.callers
-	set := func(i int) error {
-		number := first + i
-		base := "/v1/domains/" + domain
-		next := first + min(i+5, c.users-1) // one of the seven, but for the last few
-		forwarding := object{"all": both(i%10 == 0 && next != number, next), "busy": both(false, next), "no_answer": both(false, next)}
-		if err := a.do(ctx, http.MethodPut, fmt.Sprintf("%s/numbers/%d/forwarding", base, number), forwarding, nil); err != nil {
-			return err
-		}
-		user := fmt.Sprintf("%s/users/user-%d", base, number)
-		switch i % 10 {
-		case 1:
-			return a.do(ctx, http.MethodPut, user+"/dnd", object{"enabled": true, "mode": "ringer-off"}, nil)
-		case 2:
-			err := a.do(ctx, http.MethodPut, user+"/presence", object{"status": "vacation"}, nil)
-			return errors.Join(err, a.do(ctx, http.MethodPut, user+"/presence/forwarding", object{"vacation": object{"target": strconv.Itoa(next)}}, nil))
-		default:
-			return nil
-		}
-	}
-	for i := range c.users {
-		if err := set(i); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -40,7 +40,7 @@ func main() {
 type options struct {
 	rate, rounds, users, callers int
 	length                       time.Duration
-	features                     bool
+	features, anchored           bool
 	gate                         float64
 	binary, keep                 string
 	port                         int
@@ -57,10 +57,11 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.IntVar(&o.users, "users", 10_000, "registered phones that are called")
 	fs.IntVar(&o.callers, "callers", 100, "registered phones that call")
 	fs.BoolVar(&o.features, "features", false, "Bellhop's callees have forwards, do not disturb and presence set, and metrics are read")
+	fs.BoolVar(&o.anchored, "anchored", true, "measure a second Bellhop that anchors every call, too, and print anchored_ratio")
 	fs.Float64Var(&o.gate, "gate", 0, "fail when calls_ratio is above it; 0: do not")
 	fs.StringVar(&o.binary, "bellhop", "bin/bellhop", "the daemon")
 	fs.StringVar(&o.keep, "keep", "", "`folder` for logs and state; default: one that is removed at the end")
-	fs.IntVar(&o.port, "port", 5070, "UDP ports on loopback: Kamailio has this one, Bellhop the next, the phones the two after that")
+	fs.IntVar(&o.port, "port", 5070, "UDP ports on loopback: Kamailio has this one, Bellhop the next, the phones the two after that, the Bellhop that anchors the one after these")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

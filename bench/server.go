@@ -39,9 +39,9 @@ func startKamailio(ctx context.Context, t tools, dir string, port int) (*server,
 
 // startBellhop starts a demo with users enough and waits until it is up. SIPp
 // answers MD5 challenges only, so both servers ask for MD5.
-func startBellhop(t tools, dir string, port, users int) (*server, error) {
-	s := &server{name: "bellhop", addr: "127.0.0.1:" + strconv.Itoa(port)}
-	state := filepath.Join(dir, "demo")
+func startBellhop(t tools, name, dir string, port, users int) (*server, error) {
+	s := &server{name: name, addr: "127.0.0.1:" + strconv.Itoa(port)}
+	state := filepath.Join(dir, name)
 	r, w, err := os.Pipe()
 	if err != nil {
 		return s, err

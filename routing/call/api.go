@@ -244,6 +244,7 @@ type (
 		Status     int
 		RetryAfter time.Duration // of a 500, whole seconds, may be 0
 		MinSE      time.Duration // of a 422
+		Session    Session       // to be written, of a 200 to UPDATE
 	}
 	// Ack sends the ACK of the 2xx to INVITE ID. With SDP its body is that of the
 	// Acked just stepped: the answer to a late offer.

@@ -201,8 +201,9 @@ func TestUpdate(t *testing.T) {
 		{
 			name: "two of one end", up: true,
 			events: []at{
-				{2 * second, req(a, 1, call.Update), "UPDATE 1 to B"},
-				{2 * second, req(a, 2, call.Update), "answer 2 of A 500 after 7s"},
+				{2 * second, offer(a, 1, call.Update), "UPDATE 1 to B"},
+				{2 * second, offer(a, 2, call.Update), "answer 2 of A 500 after 7s"},
+				{2 * second, req(a, 3, call.Update), "answer 3 of A 500 after 7s"},
 			},
 		},
 		{
@@ -223,10 +224,9 @@ func TestUpdate(t *testing.T) {
 			},
 		},
 		{
-			name: "another remote target is written down", up: true,
+			name: "one without an offer ends here, and another remote target is written down", up: true,
 			events: []at{
-				{2 * second, req(a, 1, call.Update), "UPDATE 1 to B"},
-				{2 * second, res(b, 1, 200), "journal; 200 of 1 to A"},
+				{2 * second, req(a, 1, call.Update), "journal; answer 1 of A 200"},
 			},
 		},
 	})
@@ -258,7 +258,15 @@ func TestReinvite(t *testing.T) {
 			events: []at{
 				{2 * second, offer(a, 1, call.Invite), "INVITE 1 to B"},
 				{2 * second, sdp(b, 1, 200), "ack 1 to B; journal; 200 of 1 to A; start ack A in 32s"},
-				{2 * second, offer(b, 2, call.Invite), "answer 2 of B 491"},
+				{2 * second, offer(b, 2, call.Invite), "INVITE 2 to A"}, // B has its ACK, and A, we hope, the 2xx
+				{3 * second, sdp(a, 2, 200), "ack 2 to A; journal; 200 of 2 to B; start ack B in 32s"},
+			},
+		},
+		{
+			name: "the ACK is lost", up: true, timers: true,
+			events: []at{
+				{2 * second, offer(a, 1, call.Invite), "INVITE 1 to B"},
+				{2 * second, sdp(b, 1, 200), "ack 1 to B; journal; 200 of 1 to A; start ack A in 32s"},
 				{3 * second, offer(a, 3, call.Invite), "stop ack A; INVITE 3 to B"},
 			},
 		},

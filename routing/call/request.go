@@ -22,6 +22,8 @@ func (s *step) request(ev Request) {
 		s.refuse(ev, 500)
 	case (ev.Method == Invite || ev.Method == Update) && ev.Session.TooShort():
 		s.do(Answer{Leg: ev.Leg, ID: ev.ID, Status: 422, MinSE: MinSession})
+	case ev.Method == Update && !ev.SDP && s.phase == up && s.updateNow(ev) == 0:
+		s.refreshed(ev)
 	default:
 		s.consider(ev)
 	}
@@ -76,6 +78,17 @@ func (s *step) consider(ev Request) {
 	s.do(relay)
 }
 
+// refreshed answers an UPDATE without an offer: it refreshes a leg's session timer
+// or moves its remote target, and both end here. The other end may not even know
+// UPDATE.
+func (s *step) refreshed(ev Request) {
+	g := &s.legs[ev.Leg]
+	g.timing.Update = g.timing.Update || ev.Session.Update
+	session := s.refreshedByEnd(ev.Leg, ev.Session)
+	s.do(Journal{})
+	s.do(Answer{Leg: ev.Leg, ID: ev.ID, Status: 200, Session: session})
+}
+
 // refuse answers a request. A 500 says when to try again (RFC 3261 §14.2,
 // RFC 3311 §5.2).
 func (s *step) refuse(ev Request, status int) {
@@ -88,14 +101,16 @@ func (s *step) refuse(ev Request, status int) {
 
 // inviteNow returns the status that an INVITE of an end gets, 0 when it can go
 // on. The end whose own INVITE is open gets 500, and 491 when one is under way
-// towards it (RFC 3261 §14.2), or when the other leg is not free. An INVITE that
-// refreshes has an offer: that is in the way.
+// towards it (RFC 3261 §14.2), or when the other leg is not free: one whose ACK is
+// still to come is, when nothing but the ACK is open, for whoever got our ACK may
+// be quicker than the other end's. An INVITE that refreshes has an offer: that is
+// in the way.
 func (s *step) inviteNow(ev Request) int {
 	x, y := &s.legs[ev.Leg], &s.legs[ev.Leg.Other()]
 	switch {
 	case s.inviting(ev.Leg) >= 0:
 		return 500
-	case s.phase == early, s.inviting(ev.Leg.Other()) >= 0, y.unacked, x.waits:
+	case s.phase == early, s.inviting(ev.Leg.Other()) >= 0, y.waits, x.waits:
 		return 491
 	}
 	if x.unacked { // its ACK is lost or late, but it has our 2xx (RFC 5407 §3.1.5)

@@ -359,6 +359,7 @@ func (p *pair) answer(e call.Answer) {
 	}
 	if e.Status/100 == 2 && (x.method == call.Invite || x.method == call.Update) {
 		lines = wire.AppendLine(lines, "Contact", p.legs[e.Leg].contact)
+		lines = appendSession(lines, e.Session, true)
 	}
 	if e.Status/100 == 2 && x.method == call.MethodOptions {
 		lines = append(lines, "Allow: "+allow+"\r\nAccept: application/sdp\r\n"...)
