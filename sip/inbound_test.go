@@ -240,3 +240,38 @@ func named(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
 	pool.AddCert(parsed)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}, pool
 }
+
+// TestTrunkPlacesOutliveTheProcess: calls that are up keep their places among
+// max_calls over a restart, however many may begin in a second.
+func TestTrunkPlacesOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	inTrunk(t, byAddress+`,"max_calls":2,"max_cps":1}`, func(t *testing.T, h *house, c *siptest.Phone) {
+		ben, cleo := h.registered(t, "desk-1002", 12), h.registered(t, "desk-1003", 13)
+		var legs [][2]*siptest.Leg
+		for _, p := range []*siptest.Phone{ben, cleo} {
+			leg := c.Call(t, p.Number)
+			inv := p.Wait(t, "INVITE")
+			p.Reply(inv, withSDP(200))
+			leg.Ack(c.Wait(t, "200 INVITE"))
+			p.Wait(t, "ACK")
+			legs = append(legs, [2]*siptest.Leg{leg, p.Answered(inv)})
+			pass(2 * time.Second)
+		}
+		calls := func(want int) {
+			t.Helper()
+			if s, _ := h.server.Trunks().Status(domain, "carrier"); s.Calls != want {
+				t.Errorf("%d calls, want %d", s.Calls, want)
+			}
+		}
+		calls(2)
+		h.again(t)
+		calls(2)
+		pass(2 * time.Second)
+		third := c.Call(t, "1004")
+		third.Refused(c.Wait(t, "503 INVITE"))
+		for _, l := range legs {
+			over(t, l[0], l[1])
+		}
+		calls(0)
+	})
+}

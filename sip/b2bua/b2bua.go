@@ -68,6 +68,8 @@ type Trunks interface {
 	Attempts(ctx context.Context, domain, trunk, number string) ([]transport.Attempt, error)
 	// Acquire takes a place among the calls of a trunk.
 	Acquire(domain, trunk string) (release func(), err error)
+	// Hold does the same for a call that is there already, without limits.
+	Hold(domain, trunk string) (release func())
 	// Result says what came of an attempt; 0 is no answer.
 	Result(a transport.Attempt, status int, retryAfter time.Duration)
 	// Answer returns the header line that answers a 401 or 407.

@@ -110,9 +110,7 @@ func (a *anchor) reserve(trunks ...string) {
 		if name == "" || a.b.trunks == nil {
 			continue
 		}
-		if release, err := a.b.trunks.Acquire(a.domain, name); err == nil {
-			releases = append(releases, release)
-		}
+		releases = append(releases, a.b.trunks.Hold(a.domain, name))
 	}
 	a.release = func() {
 		for _, release := range releases {
