@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 
@@ -59,16 +60,24 @@ func (x *Proxy) Dialog(p *transport.Packet, fromDomain, toDomain string) (d Dial
 		if d.flow, d.ok = x.find(p, tok.Other(dir), there, d.direction); !d.ok {
 			return Dialog{}, 480
 		}
-		if u, ok := wire.ParseURI(m.RequestURI()); ok && d.uri == nil {
-			if _, gruu := u.Param("gr"); gruu {
-				if contact, ok := x.ends.Contact(tok.Other(dir), there, d.flow); ok {
-					d.contact = []byte(contact)
-				}
+		if d.uri == nil && isGRUU(m.RequestURI()) {
+			if contact, ok := x.ends.Contact(tok.Other(dir), there, d.flow); ok {
+				d.contact = []byte(contact)
 			}
 		}
 		return d, 0
 	}
 	return Dialog{}, 481
+}
+
+// isGRUU reports whether a URI is that of one instance (RFC 5627 §3.1).
+func isGRUU(uri []byte) bool {
+	if !bytes.Contains(uri, []byte(";gr")) { // almost always
+		return false
+	}
+	u, ok := wire.ParseURI(uri)
+	_, gruu := u.Param("gr")
+	return ok && gruu
 }
 
 // ownRoute takes our Route value off and returns its token: the topmost Route,

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -569,5 +570,37 @@ func FuzzStream(f *testing.F) {
 				t.Errorf("got %q, want it back", got)
 			}
 		})
+	})
+}
+
+// tired is a listener that fails before it accepts, as one without file
+// descriptors does.
+type tired struct {
+	net.Listener
+	fails int
+}
+
+func (l *tired) Accept() (net.Conn, error) {
+	if l.fails > 0 {
+		l.fails--
+		return nil, &net.OpError{Op: "accept", Net: "tcp", Err: syscall.EMFILE}
+	}
+	return l.Listener.Accept()
+}
+
+// An error of accepting ends nothing (trap 8).
+func TestAcceptGoesOn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := openHall(t, transport.Proven, func(o *transport.Options) {
+			o.Listeners[0].Stream = &tired{o.Listeners[0].Stream, 20}
+		})
+		c := h.dial("192.0.2.7:0")
+		begun := time.Now()
+		write(t, c, options)
+		expect(t, c, options)
+		if wait := time.Since(begun); wait > 15*time.Second {
+			t.Errorf("it took %v, want at most a second for each error", wait)
+		}
 	})
 }
