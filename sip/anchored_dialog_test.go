@@ -147,7 +147,7 @@ func TestWithinAnchored(t *testing.T) {
 				b.Phone.Reply(b.Phone.Wait(t, "OPTIONS"), siptest.Answer{Status: 200})
 				a.Phone.Wait(t, "200 OPTIONS")
 			}},
-			{"re-INVITE moves the target", func(t *testing.T, h *house, a, b *siptest.Leg) {
+			{"re-INVITE moves the target", func(t *testing.T, _ *house, a, b *siptest.Leg) {
 				t.Helper()
 				r := a.Within("INVITE", "Content-Type: application/sdp")
 				r.Body, r.Contact = siptest.SDP, "<sip:elsewhere@"+a.Phone.Addr.String()+">"
@@ -282,7 +282,7 @@ func TestWithinAnchored(t *testing.T) {
 				a.Phone.Wait(t, "481 BYE")
 				b.Phone.Quiet(t, time.Second)
 			}},
-			{"the end moved", func(t *testing.T, h *house, a, b *siptest.Leg) {
+			{"the end moved", func(t *testing.T, _ *house, a, b *siptest.Leg) {
 				t.Helper()
 				b.Phone.Move(netip.MustParseAddrPort("192.0.2.77:5070"))
 				b.Phone.Register(t, siptest.Registration{})

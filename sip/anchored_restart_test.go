@@ -69,35 +69,35 @@ func TestRingingCallsEndWithTheProcess(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		name string
-		ring func(t *testing.T, ana, ben *siptest.Phone, inv *siptest.Message)
-		end  func(t *testing.T, ben *siptest.Phone, inv *siptest.Message)
+		ring func(t *testing.T, x *cast)
+		end  func(t *testing.T, x *cast)
 	}{
-		{"it rings", func(t *testing.T, ana, ben *siptest.Phone, inv *siptest.Message) {
+		{"it rings", func(t *testing.T, x *cast) {
 			t.Helper()
-			ben.Reply(inv, siptest.Answer{Status: 180})
-			ana.Wait(t, "180 INVITE")
-		}, func(t *testing.T, ben *siptest.Phone, inv *siptest.Message) {
+			x.ben.Reply(x.inv, siptest.Answer{Status: 180})
+			x.ana.Wait(t, "180 INVITE")
+		}, func(t *testing.T, x *cast) {
 			t.Helper()
-			cancel := ben.Wait(t, "CANCEL")
-			if cancel.Branch() != inv.Branch() || cancel.CallID() != inv.CallID() || cancel.FromTag() != inv.FromTag() || cancel.CSeq() != inv.CSeq() || cancel.URI() != inv.URI() {
-				t.Errorf("CANCEL after the restart:\n%s\nof\n%s", cancel.Raw, inv.Raw)
+			cancel := x.ben.Wait(t, "CANCEL")
+			if cancel.Branch() != x.inv.Branch() || cancel.CallID() != x.inv.CallID() || cancel.FromTag() != x.inv.FromTag() || cancel.CSeq() != x.inv.CSeq() || cancel.URI() != x.inv.URI() {
+				t.Errorf("CANCEL after the restart:\n%s\nof\n%s", cancel.Raw, x.inv.Raw)
 			}
-			ben.Reply(cancel, siptest.Answer{Status: 200})
-			ben.Reply(inv, siptest.Answer{Status: 487})
-			ben.Wait(t, "ACK")
+			x.ben.Reply(cancel, siptest.Answer{Status: 200})
+			x.ben.Reply(x.inv, siptest.Answer{Status: 487})
+			x.ben.Wait(t, "ACK")
 		}},
-		{"nobody said anything", func(*testing.T, *siptest.Phone, *siptest.Phone, *siptest.Message) {}, func(t *testing.T, ben *siptest.Phone, inv *siptest.Message) {
+		{"nobody said anything", func(*testing.T, *cast) {}, func(t *testing.T, x *cast) {
 			t.Helper()
-			ben.Reply(ben.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
-			ben.Reply(inv, siptest.Answer{Status: 487})
-			ben.Wait(t, "ACK")
+			x.ben.Reply(x.ben.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			x.ben.Reply(x.inv, siptest.Answer{Status: 487})
+			x.ben.Wait(t, "ACK")
 		}},
-		{"it answers meanwhile", func(*testing.T, *siptest.Phone, *siptest.Phone, *siptest.Message) {}, func(t *testing.T, ben *siptest.Phone, inv *siptest.Message) {
+		{"it answers meanwhile", func(*testing.T, *cast) {}, func(t *testing.T, x *cast) {
 			t.Helper()
-			ben.Reply(ben.Wait(t, "CANCEL"), siptest.Answer{Status: 481})
-			ben.Reply(inv, withSDP(200))
-			ben.Wait(t, "ACK")
-			ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			x.ben.Reply(x.ben.Wait(t, "CANCEL"), siptest.Answer{Status: 481})
+			x.ben.Reply(x.inv, withSDP(200))
+			x.ben.Wait(t, "ACK")
+			x.ben.Reply(x.ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -107,11 +107,12 @@ func TestRingingCallsEndWithTheProcess(t *testing.T) {
 				ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
 				leg := ana.Call(t, "1002")
 				inv := ben.Wait(t, "INVITE")
-				tt.ring(t, ana, ben, inv)
+				x := &cast{h: h, ana: ana, ben: ben, inv: inv}
+				tt.ring(t, x)
 				pass(0)
 				h.again(t)
 				leg.Refused(ana.Wait(t, "480 INVITE"))
-				tt.end(t, ben, inv)
+				tt.end(t, x)
 				ana.Quiet(t, 40*time.Second)
 				if c := h.record(t); c.Outcome != "lost" || c.Status != 480 {
 					t.Errorf("record %+v", c)
@@ -208,35 +209,41 @@ func TestSessionTimers(t *testing.T) {
 	tests := []struct {
 		name   string
 		lines  []string
-		script func(t *testing.T, h *house, ana, ben *siptest.Phone, leg, callee *siptest.Leg)
+		script func(t *testing.T, x *cast)
 	}{
-		{"we refresh by UPDATE", []string{"Supported: timer", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE", "Session-Expires: 600;refresher=uas"},
-			func(t *testing.T, h *house, ana, ben *siptest.Phone, leg, callee *siptest.Leg) {
+		{
+			"we refresh by UPDATE",
+			[]string{"Supported: timer", "Allow: INVITE, ACK, BYE, CANCEL, UPDATE", "Session-Expires: 600;refresher=uas"},
+			func(t *testing.T, x *cast) {
 				t.Helper()
-				ana.Patience = time.Hour
+				x.ana.Patience = time.Hour
 				for range 12 { // an hour
 					start := time.Now()
-					m := ana.Wait(t, "UPDATE")
+					m := x.ana.Wait(t, "UPDATE")
 					if d := time.Since(start); d < 250*time.Second || d > 350*time.Second {
 						t.Errorf("UPDATE after %v", d)
 					}
-					ana.Reply(m, siptest.Answer{Status: 200, Lines: []string{"Supported: timer", "Session-Expires: 600;refresher=uac", "Require: timer"}})
+					x.ana.Reply(m, siptest.Answer{Status: 200, Lines: []string{"Supported: timer", "Session-Expires: 600;refresher=uac", "Require: timer"}})
 				}
-				ben.Quiet(t, time.Second) // it never said that it knows of timers
-				over(t, leg, callee)
-			}},
-		{"nobody refreshes", []string{"Supported: timer", "Session-Expires: 600;refresher=uac"},
-			func(t *testing.T, h *house, ana, ben *siptest.Phone, leg, callee *siptest.Leg) {
+				x.ben.Quiet(t, time.Second) // it never said that it knows of timers
+				over(t, x.leg, x.callee)
+			},
+		},
+		{
+			"nobody refreshes",
+			[]string{"Supported: timer", "Session-Expires: 600;refresher=uac"},
+			func(t *testing.T, x *cast) {
 				t.Helper()
 				start := time.Now()
-				ana.Patience, ben.Patience = time.Hour, time.Hour
-				bye := ana.Wait(t, "BYE")
-				ana.Reply(bye, siptest.Answer{Status: 200})
+				x.ana.Patience, x.ben.Patience = time.Hour, time.Hour
+				bye := x.ana.Wait(t, "BYE")
+				x.ana.Reply(bye, siptest.Answer{Status: 200})
 				if d := time.Since(start); d < 500*time.Second || d > 600*time.Second {
 					t.Errorf("BYE after %v", d)
 				}
-				ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
-			}},
+				x.ben.Reply(x.ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			},
+		},
 	}
 	for _, tt := range tests {
 		for _, restart := range []bool{false, true} {
@@ -262,7 +269,7 @@ func TestSessionTimers(t *testing.T) {
 					if restart {
 						h.again(t)
 					}
-					tt.script(t, h, ana, ben, leg, ben.Answered(inv))
+					tt.script(t, &cast{h: h, ana: ana, ben: ben, leg: leg, callee: ben.Answered(inv)})
 				})
 			})
 		}

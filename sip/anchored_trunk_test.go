@@ -40,143 +40,143 @@ func TestOutByTrunk(t *testing.T) {
 	tests := []struct {
 		name   string
 		doc    string
-		script func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg)
+		script func(t *testing.T, x *cast)
 	}{
-		{"answered", twoPeers, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"answered", twoPeers, func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c1.Wait(t, "INVITE")
+			inv := x.c1.Wait(t, "INVITE")
 			if inv.URI() != "sip:"+mobile+"@192.0.2.50" || !strings.HasPrefix(inv.Header("To"), "<sip:"+mobile+"@192.0.2.50") ||
 				!strings.HasPrefix(inv.Header("From"), `"Ana" <sip:+498970071001@bellhop.test>`) ||
 				inv.Header("P-Asserted-Identity") != "<sip:+498970071001@bellhop.test>" || inv.Header("Call-Info") != "" {
 				t.Errorf("INVITE to the carrier:\n%s", inv.Raw)
 			}
-			c1.Reply(inv, withSDP(183))
-			if res := ana.Wait(t, "183 INVITE"); res.Body() != siptest.SDP {
+			x.c1.Reply(inv, withSDP(183))
+			if res := x.ana.Wait(t, "183 INVITE"); res.Body() != siptest.SDP {
 				t.Errorf("183 as passed on:\n%s", res.Raw)
 			}
-			c1.Reply(inv, withSDP(200))
-			c1.Wait(t, "ACK")
-			leg.Ack(ana.Wait(t, "200 INVITE"))
-			callee := c1.Answered(inv)
-			over(t, callee, leg)
-			if c := h.record(t); c.Legs[1].Trunk != "carrier" || c.Legs[1].Number != mobile || c.Legs[1].Identity == "" {
+			x.c1.Reply(inv, withSDP(200))
+			x.c1.Wait(t, "ACK")
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			callee := x.c1.Answered(inv)
+			over(t, callee, x.leg)
+			if c := x.h.record(t); c.Legs[1].Trunk != "carrier" || c.Legs[1].Number != mobile || c.Legs[1].Identity == "" {
 				t.Errorf("leg %+v", c.Legs[1])
 			}
-			if s, _ := h.server.Trunks().Status(domain, "carrier"); s.Calls != 0 {
+			if s, _ := x.h.server.Trunks().Status(domain, "carrier"); s.Calls != 0 {
 				t.Errorf("%d calls are left on the trunk", s.Calls)
 			}
 		}},
-		{"503 fails over at once", twoPeers, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"503 fails over at once", twoPeers, func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c1.Wait(t, "INVITE")
+			inv := x.c1.Wait(t, "INVITE")
 			start := time.Now()
-			c1.Reply(inv, siptest.Answer{Status: 503, Lines: []string{"Retry-After: 60"}})
-			c1.Wait(t, "ACK")
-			again := c2.Wait(t, "INVITE")
+			x.c1.Reply(inv, siptest.Answer{Status: 503, Lines: []string{"Retry-After: 60"}})
+			x.c1.Wait(t, "ACK")
+			again := x.c2.Wait(t, "INVITE")
 			if d := time.Since(start); d > time.Second {
 				t.Errorf("failed over after %v", d)
 			}
 			if again.CallID() != inv.CallID() || again.CSeq() <= inv.CSeq() || again.URI() != "sip:"+mobile+"@192.0.2.51" {
 				t.Errorf("second INVITE:\n%s", again.Raw)
 			}
-			c2.Reply(again, siptest.Answer{Status: 486})
-			c2.Wait(t, "ACK")
-			leg.Refused(ana.Wait(t, "486 INVITE"))
-			next := ana.Call(t, mobile) // the first peer rests
-			inv = c2.Wait(t, "INVITE")
-			c2.Reply(inv, siptest.Answer{Status: 486})
-			c2.Wait(t, "ACK")
-			next.Refused(ana.Wait(t, "486 INVITE"))
-			c1.Quiet(t, time.Second)
+			x.c2.Reply(again, siptest.Answer{Status: 486})
+			x.c2.Wait(t, "ACK")
+			x.leg.Refused(x.ana.Wait(t, "486 INVITE"))
+			next := x.ana.Call(t, mobile) // the first peer rests
+			inv = x.c2.Wait(t, "INVITE")
+			x.c2.Reply(inv, siptest.Answer{Status: 486})
+			x.c2.Wait(t, "ACK")
+			next.Refused(x.ana.Wait(t, "486 INVITE"))
+			x.c1.Quiet(t, time.Second)
 		}},
-		{"no response at all", twoPeers, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"no response at all", twoPeers, func(t *testing.T, x *cast) {
 			t.Helper()
 			start := time.Now()
-			late := c1.Wait(t, "INVITE")
-			inv := c2.Wait(t, "INVITE")
+			late := x.c1.Wait(t, "INVITE")
+			inv := x.c2.Wait(t, "INVITE")
 			if d := time.Since(start); d < 4*time.Second || d > 4200*time.Millisecond {
 				t.Errorf("failed over after %v, want 4 s", d)
 			}
-			c2.Reply(inv, withSDP(200))
-			c2.Wait(t, "ACK")
-			ana.Wait(t, "100 INVITE")
-			leg.Ack(ana.Wait(t, "200 INVITE"))
-			for m := c1.Next(t, 0); m != nil; m = c1.Next(t, 0) { // repeated
+			x.c2.Reply(inv, withSDP(200))
+			x.c2.Wait(t, "ACK")
+			x.ana.Wait(t, "100 INVITE")
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			for m := x.c1.Next(t, 0); m != nil; m = x.c1.Next(t, 0) { // repeated
 			}
-			c1.Reply(late, withSDP(200)) // nobody takes it
-			c1.Wait(t, "ACK")
-			bye := c1.Wait(t, "BYE")
-			c1.Reply(bye, siptest.Answer{Status: 200})
-			c1.Reply(late, withSDP(200))
-			c1.Wait(t, "ACK")
-			c1.Quiet(t, time.Second)
-			over(t, leg, c2.Answered(inv))
+			x.c1.Reply(late, withSDP(200)) // nobody takes it
+			x.c1.Wait(t, "ACK")
+			bye := x.c1.Wait(t, "BYE")
+			x.c1.Reply(bye, siptest.Answer{Status: 200})
+			x.c1.Reply(late, withSDP(200))
+			x.c1.Wait(t, "ACK")
+			x.c1.Quiet(t, time.Second)
+			over(t, x.leg, x.c2.Answered(inv))
 		}},
-		{"what rings is not left", twoPeers, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"what rings is not left", twoPeers, func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c1.Wait(t, "INVITE")
-			c1.Reply(inv, siptest.Answer{Status: 180})
-			ana.Wait(t, "180 INVITE")
-			c1.Reply(inv, siptest.Answer{Status: 503})
-			c1.Wait(t, "ACK")
-			leg.Refused(ana.Wait(t, "480 INVITE"))
-			c2.Quiet(t, time.Second)
+			inv := x.c1.Wait(t, "INVITE")
+			x.c1.Reply(inv, siptest.Answer{Status: 180})
+			x.ana.Wait(t, "180 INVITE")
+			x.c1.Reply(inv, siptest.Answer{Status: 503})
+			x.c1.Wait(t, "ACK")
+			x.leg.Refused(x.ana.Wait(t, "480 INVITE"))
+			x.c2.Quiet(t, time.Second)
 		}},
-		{"every peer fails", twoPeers, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"every peer fails", twoPeers, func(t *testing.T, x *cast) {
 			t.Helper()
-			for _, c := range []*siptest.Phone{c1, c2} {
+			for _, c := range []*siptest.Phone{x.c1, x.c2} {
 				c.Reply(c.Wait(t, "INVITE"), siptest.Answer{Status: 500})
 				c.Wait(t, "ACK")
 			}
-			res := ana.Next(t, time.Second)
-			leg.Refused(res)
+			res := x.ana.Next(t, time.Second)
+			x.leg.Refused(res)
 			if res.Status() != 500 && res.Status() != 480 {
 				t.Errorf("the caller got %s", res.Word())
 			}
 		}},
-		{"given up before any response", twoPeers, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"given up before any response", twoPeers, func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c1.Wait(t, "INVITE")
-			leg.Cancel()
-			ana.Wait(t, "200 CANCEL")
+			inv := x.c1.Wait(t, "INVITE")
+			x.leg.Cancel()
+			x.ana.Wait(t, "200 CANCEL")
 			pass(100 * time.Millisecond)
-			c1.Reply(inv, siptest.Answer{Status: 100, Tag: "-"})
-			c1.Reply(c1.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
-			c1.Reply(inv, siptest.Answer{Status: 487})
-			c1.Wait(t, "ACK")
-			leg.Refused(ana.Wait(t, "487 INVITE"))
-			c2.Quiet(t, 10*time.Second)
+			x.c1.Reply(inv, siptest.Answer{Status: 100, Tag: "-"})
+			x.c1.Reply(x.c1.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			x.c1.Reply(inv, siptest.Answer{Status: 487})
+			x.c1.Wait(t, "ACK")
+			x.leg.Refused(x.ana.Wait(t, "487 INVITE"))
+			x.c2.Quiet(t, 10*time.Second)
 		}},
-		{"a carrier that challenges", byDigest[:len(byDigest)-1] + `,"routes":[{"prefix":"+49"}]}`, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"a carrier that challenges", byDigest[:len(byDigest)-1] + `,"routes":[{"prefix":"+49"}]}`, func(t *testing.T, x *cast) {
 			t.Helper()
 			challenge := siptest.Answer{Status: 407, Lines: []string{`Proxy-Authenticate: Digest realm="carrier.example", nonce="abc", algorithm=MD5, qop="auth"`}}
-			inv := c1.Wait(t, "INVITE")
-			c1.Reply(inv, challenge)
-			c1.Wait(t, "ACK")
-			again := c1.Wait(t, "INVITE")
+			inv := x.c1.Wait(t, "INVITE")
+			x.c1.Reply(inv, challenge)
+			x.c1.Wait(t, "ACK")
+			again := x.c1.Wait(t, "INVITE")
 			if again.CallID() != inv.CallID() || again.CSeq() != inv.CSeq()+1 || !strings.Contains(again.Header("Proxy-Authorization"), `username="house"`) {
 				t.Errorf("INVITE with credentials:\n%s", again.Raw)
 			}
-			c1.Reply(again, withSDP(200))
-			c1.Wait(t, "ACK")
-			leg.Ack(ana.Wait(t, "200 INVITE"))
-			leg.Bye()
-			bye := c1.Wait(t, "BYE")
-			ana.Wait(t, "200 BYE")
-			c1.Reply(bye, challenge)
-			if bye = c1.Wait(t, "BYE"); bye.Header("Proxy-Authorization") == "" {
+			x.c1.Reply(again, withSDP(200))
+			x.c1.Wait(t, "ACK")
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			x.leg.Bye()
+			bye := x.c1.Wait(t, "BYE")
+			x.ana.Wait(t, "200 BYE")
+			x.c1.Reply(bye, challenge)
+			if bye = x.c1.Wait(t, "BYE"); bye.Header("Proxy-Authorization") == "" {
 				t.Errorf("BYE:\n%s", bye.Raw)
 			}
-			c1.Reply(bye, siptest.Answer{Status: 200})
+			x.c1.Reply(bye, siptest.Answer{Status: 200})
 		}},
-		{"a carrier that challenges for ever", byDigest[:len(byDigest)-1] + `,"routes":[{"prefix":"+49"}]}`, func(t *testing.T, h *house, ana, c1, c2 *siptest.Phone, leg *siptest.Leg) {
+		{"a carrier that challenges for ever", byDigest[:len(byDigest)-1] + `,"routes":[{"prefix":"+49"}]}`, func(t *testing.T, x *cast) {
 			t.Helper()
 			for i := range 2 {
-				inv := c1.Wait(t, "INVITE")
-				c1.Reply(inv, siptest.Answer{Status: 401, Lines: []string{fmt.Sprintf(`WWW-Authenticate: Digest realm="carrier.example", nonce="n%d", algorithm=MD5`, i)}})
-				c1.Wait(t, "ACK")
+				inv := x.c1.Wait(t, "INVITE")
+				x.c1.Reply(inv, siptest.Answer{Status: 401, Lines: []string{fmt.Sprintf(`WWW-Authenticate: Digest realm="carrier.example", nonce="n%d", algorithm=MD5`, i)}})
+				x.c1.Wait(t, "ACK")
 			}
-			leg.Refused(ana.Wait(t, "403 INVITE"))
+			x.leg.Refused(x.ana.Wait(t, "403 INVITE"))
 		}},
 	}
 	for _, tt := range tests {
@@ -185,7 +185,7 @@ func TestOutByTrunk(t *testing.T) {
 			inTrunk(t, tt.doc, func(t *testing.T, h *house, c1 *siptest.Phone) {
 				h.apply(t, outside()...)
 				c2, ana := h.carrierAt(51), h.registered(t, "desk-1001", 11)
-				tt.script(t, h, ana, c1, c2, ana.Call(t, mobile, "Call-Info: <http://x.test/y>"))
+				tt.script(t, &cast{h: h, ana: ana, c1: c1, c2: c2, leg: ana.Call(t, mobile, "Call-Info: <http://x.test/y>")})
 				h.sane(t)
 			})
 		})
@@ -241,86 +241,86 @@ func TestSingleNumberReach(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		script func(t *testing.T, ana, ben, c *siptest.Phone, leg *siptest.Leg, atDesk *siptest.Message)
+		script func(t *testing.T, x *cast)
 	}{
-		{"the mobile wins", func(t *testing.T, ana, ben, c *siptest.Phone, leg *siptest.Leg, atDesk *siptest.Message) {
+		{"the mobile wins", func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c.Wait(t, "INVITE")
-			c.Reply(inv, withSDP(183))
-			if res := ana.Wait(t, "180 INVITE"); res.Body() != "" { // rule ring.early-media
+			inv := x.c.Wait(t, "INVITE")
+			x.c.Reply(inv, withSDP(183))
+			if res := x.ana.Wait(t, "180 INVITE"); res.Body() != "" { // rule ring.early-media
 				t.Errorf("early media of one of two:\n%s", res.Raw)
 			}
-			c.Reply(inv, withSDP(200))
-			c.Wait(t, "ACK")
-			ok := ana.Wait(t, "200 INVITE")
-			cancel := ben.Wait(t, "CANCEL")
+			x.c.Reply(inv, withSDP(200))
+			x.c.Wait(t, "ACK")
+			ok := x.ana.Wait(t, "200 INVITE")
+			cancel := x.ben.Wait(t, "CANCEL")
 			if !strings.Contains(cancel.Header("Reason"), "200") {
 				t.Errorf("Reason %q", cancel.Header("Reason"))
 			}
-			ben.Reply(cancel, siptest.Answer{Status: 200})
-			ben.Reply(atDesk, siptest.Answer{Status: 487})
-			ben.Wait(t, "ACK")
-			leg.Ack(ok)
-			over(t, leg, c.Answered(inv))
+			x.ben.Reply(cancel, siptest.Answer{Status: 200})
+			x.ben.Reply(x.atDesk, siptest.Answer{Status: 487})
+			x.ben.Wait(t, "ACK")
+			x.leg.Ack(ok)
+			over(t, x.leg, x.c.Answered(inv))
 		}},
-		{"the desk wins", func(t *testing.T, ana, ben, c *siptest.Phone, leg *siptest.Leg, atDesk *siptest.Message) {
+		{"the desk wins", func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c.Wait(t, "INVITE")
-			c.Reply(inv, siptest.Answer{Status: 180})
-			ana.Wait(t, "180 INVITE")
-			ben.Reply(atDesk, withSDP(200))
-			leg.Ack(ana.Wait(t, "200 INVITE"))
-			ben.Wait(t, "ACK")
-			c.Reply(c.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
-			c.Reply(inv, siptest.Answer{Status: 487})
-			c.Wait(t, "ACK")
-			over(t, leg, ben.Answered(atDesk))
+			inv := x.c.Wait(t, "INVITE")
+			x.c.Reply(inv, siptest.Answer{Status: 180})
+			x.ana.Wait(t, "180 INVITE")
+			x.ben.Reply(x.atDesk, withSDP(200))
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			x.ben.Wait(t, "ACK")
+			x.c.Reply(x.c.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			x.c.Reply(inv, siptest.Answer{Status: 487})
+			x.c.Wait(t, "ACK")
+			over(t, x.leg, x.ben.Answered(x.atDesk))
 		}},
-		{"the mobile answers a moment after the desk", func(t *testing.T, ana, ben, c *siptest.Phone, leg *siptest.Leg, atDesk *siptest.Message) {
+		{"the mobile answers a moment after the desk", func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c.Wait(t, "INVITE")
-			c.Reply(inv, siptest.Answer{Status: 180})
-			ana.Wait(t, "180 INVITE")
-			ben.Reply(atDesk, withSDP(200))
-			leg.Ack(ana.Wait(t, "200 INVITE"))
-			ben.Wait(t, "ACK")
-			c.Reply(c.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
-			c.Reply(inv, withSDP(200)) // it was too late
-			c.Wait(t, "ACK")
-			c.Reply(c.Wait(t, "BYE"), siptest.Answer{Status: 200})
-			ana.Quiet(t, time.Second)
-			over(t, leg, ben.Answered(atDesk))
+			inv := x.c.Wait(t, "INVITE")
+			x.c.Reply(inv, siptest.Answer{Status: 180})
+			x.ana.Wait(t, "180 INVITE")
+			x.ben.Reply(x.atDesk, withSDP(200))
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			x.ben.Wait(t, "ACK")
+			x.c.Reply(x.c.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			x.c.Reply(inv, withSDP(200)) // it was too late
+			x.c.Wait(t, "ACK")
+			x.c.Reply(x.c.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			x.ana.Quiet(t, time.Second)
+			over(t, x.leg, x.ben.Answered(x.atDesk))
 		}},
-		{"the mobile is given up", func(t *testing.T, ana, ben, c *siptest.Phone, leg *siptest.Leg, atDesk *siptest.Message) {
+		{"the mobile is given up", func(t *testing.T, x *cast) {
 			t.Helper()
-			inv := c.Wait(t, "INVITE")
-			c.Reply(inv, siptest.Answer{Status: 180})
-			ana.Wait(t, "180 INVITE")
+			inv := x.c.Wait(t, "INVITE")
+			x.c.Reply(inv, siptest.Answer{Status: 180})
+			x.ana.Wait(t, "180 INVITE")
 			start := time.Now()
-			c.Reply(c.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			x.c.Reply(x.c.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
 			if d := time.Since(start); d < 10500*time.Millisecond || d > 15100*time.Millisecond {
 				t.Errorf("given up after %v", d)
 			}
-			c.Reply(inv, siptest.Answer{Status: 487})
-			c.Wait(t, "ACK")
-			ben.Reply(atDesk, withSDP(200))
-			leg.Ack(ana.Wait(t, "200 INVITE"))
-			ben.Wait(t, "ACK")
-			over(t, leg, ben.Answered(atDesk))
+			x.c.Reply(inv, siptest.Answer{Status: 487})
+			x.c.Wait(t, "ACK")
+			x.ben.Reply(x.atDesk, withSDP(200))
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			x.ben.Wait(t, "ACK")
+			over(t, x.leg, x.ben.Answered(x.atDesk))
 		}},
-		{"the desk is busy before the mobile rings", func(t *testing.T, ana, ben, c *siptest.Phone, leg *siptest.Leg, atDesk *siptest.Message) {
+		{"the desk is busy before the mobile rings", func(t *testing.T, x *cast) {
 			t.Helper()
-			ben.Reply(atDesk, siptest.Answer{Status: 486})
-			ben.Wait(t, "ACK")
+			x.ben.Reply(x.atDesk, siptest.Answer{Status: 486})
+			x.ben.Wait(t, "ACK")
 			start := time.Now()
-			inv := c.Wait(t, "INVITE")
+			inv := x.c.Wait(t, "INVITE")
 			if d := time.Since(start); d > 100*time.Millisecond {
 				t.Errorf("the mobile rang after %v", d)
 			}
-			c.Reply(inv, withSDP(200))
-			c.Wait(t, "ACK")
-			leg.Ack(ana.Wait(t, "200 INVITE"))
-			over(t, c.Answered(inv), leg)
+			x.c.Reply(inv, withSDP(200))
+			x.c.Wait(t, "ACK")
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			over(t, x.c.Answered(inv), x.leg)
 		}},
 	}
 	for _, tt := range tests {
@@ -336,7 +336,7 @@ func TestSingleNumberReach(t *testing.T) {
 				if !strings.Contains(tt.name, "busy") {
 					c.Quiet(t, 3900*time.Millisecond)
 				}
-				tt.script(t, ana, ben, c, leg, atDesk)
+				tt.script(t, &cast{h: h, ana: ana, ben: ben, c: c, leg: leg, atDesk: atDesk})
 				r := h.record(t)
 				if i := slices.IndexFunc(r.Legs, func(l feed.Leg) bool { return l.Remote != "" }); i < 0 || r.Legs[i].Trunk != "carrier" {
 					t.Errorf("legs %+v", r.Legs)

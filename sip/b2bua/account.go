@@ -92,7 +92,7 @@ func (a *anchor) hungUp(p *pair, e call.End) {
 	}
 	a.b.metrics.ended.WithLabelValues(e.Cause.String()).Inc()
 	a.b.log.Debug("call ended", "call", a.live.ID, "cause", e.Cause.String(), "by", e.By.String())
-	a.finish(func(l *feed.Call) {})
+	a.finish(func(*feed.Call) {})
 }
 
 // close records a call that was not answered. It comes before the final response

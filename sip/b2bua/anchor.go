@@ -76,7 +76,7 @@ type Invitation struct {
 
 // Invite begins a call. The server transaction of the caller's INVITE owns it.
 func (b *B2BUA) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, i *Invitation) {
-	rings := i.Plan.Decision.(routing.Ring) //nolint:errcheck // what an Invitation says
+	rings := i.Plan.Decision.(routing.Ring)
 	m := &srv.Request.Msg
 	a := &anchor{
 		b: b, lane: ln, set: set, srv: srv, from: i.From, live: i.Live, rings: rings, hops: i.Plan.Hops, domain: i.From.Domain,
@@ -150,7 +150,7 @@ func (a *anchor) leave() {
 // refuse ends a call that never rang.
 func (a *anchor) refuse(status int, lines []byte) {
 	a.close(status, ring.Refused.String())
-	a.b.reply(a.srv, status, "", a.tag, lines)
+	a.b.reply(a.srv, status, a.tag, lines)
 	a.srv.User = nil
 }
 
@@ -161,9 +161,9 @@ func (a *anchor) arrive(plan *routing.Plan) {
 		a.ringKey = aor
 		a.b.ringing.Add(aor, a.lane, a)
 	}
-	if plan.Forwarded() && !a.told && !requires(a.request(), "100rel") {
+	if plan.Forwarded() && !a.told && !reliably(a.request()) {
 		a.told = true // rule ring.181; never reliable, so not to a caller that asks for that
-		a.b.reply(a.srv, 181, "", a.tag, nil)
+		a.b.reply(a.srv, 181, a.tag, nil)
 	}
 }
 

@@ -156,17 +156,13 @@ const (
 // (RFC 3261 §19.3).
 func newTag() string { return rand.Text() }
 
-// reply sends a response that we make with a To tag; an empty reason is the
-// usual one.
-func (b *B2BUA) reply(srv *transaction.Server, status int, reason, tag string, lines []byte) {
+// reply sends a response that we make, with a To tag.
+func (b *B2BUA) reply(srv *transaction.Server, status int, tag string, lines []byte) {
 	if srv.Request == nil {
 		return
 	}
-	if reason == "" {
-		reason = wire.ReasonPhrase(status)
-	}
 	buf := b.txs.Buffer()
-	*buf = transaction.AppendReply(*buf, srv.Request, status, reason, []byte(tag), lines)
+	*buf = transaction.AppendReply(*buf, srv.Request, status, wire.ReasonPhrase(status), []byte(tag), lines)
 	srv.Send(status, *buf)
 	b.txs.Release(buf)
 }

@@ -274,7 +274,7 @@ func (br *branch) took(res *wire.Message) {
 		}
 	}
 	r := &response{pair: p, branch: br, msg: res, status: status, sdp: hasSDP(res)}
-	r.reliable = status < 200 && requires(res, "100rel") && res.Has(wire.RSeq)
+	r.reliable = status < 200 && reliably(res) && res.Has(wire.RSeq)
 	br.say(r)
 }
 
@@ -372,7 +372,7 @@ func (a *anchor) reply(e ring.Reply) {
 		status = 403 // the challenge was for us (RFC 3261 §22.3 is for proxies)
 	}
 	if res == nil || status < 300 {
-		a.b.reply(a.srv, status, "", a.tag, nil)
+		a.b.reply(a.srv, status, a.tag, nil)
 		return
 	}
 	u := up{status: status, tag: a.tag}

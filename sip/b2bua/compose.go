@@ -39,10 +39,8 @@ func isCarried(option []byte) bool {
 	return false
 }
 
-// requires reports whether a message names an option in Require.
-func requires(m *wire.Message, option string) bool {
-	return m != nil && names(m, wire.Require, option)
-}
+// reliably reports whether a message requires 100rel (RFC 3262).
+func reliably(m *wire.Message) bool { return m != nil && names(m, wire.Require, "100rel") }
 
 // names reports whether a list of tokens has one, case ignored.
 func names(m *wire.Message, f wire.Field, token string) bool {

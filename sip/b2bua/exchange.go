@@ -144,7 +144,7 @@ func (x *exchange) Response(c *transaction.Client, res *wire.Message) {
 	p.msg = res
 	p.step(call.Response{
 		Now: p.a.now, Leg: x.to, ID: x.id, Status: status, SDP: hasSDP(res), Session: sessionOf(res), Random: rand.Uint32(),
-		Reliable: status < 200 && requires(res, "100rel") && res.Has(wire.RSeq),
+		Reliable: status < 200 && reliably(res) && res.Has(wire.RSeq),
 	})
 	p.msg = nil
 	p.a.settle()

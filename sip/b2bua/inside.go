@@ -91,7 +91,7 @@ func (d Dialog) Request(srv *transaction.Server) {
 	leg := &pr.legs[d.leg]
 	a.tick()
 	if m.CSeq() < leg.remoteSeq { // RFC 3261 §12.2.2
-		a.b.reply(srv, 500, "", "", []byte("Retry-After: 0\r\n"))
+		a.b.reply(srv, 500, "", []byte("Retry-After: 0\r\n"))
 		return
 	}
 	leg.remoteSeq = m.CSeq()
@@ -103,13 +103,13 @@ func (d Dialog) Request(srv *transaction.Server) {
 	switch x.method {
 	case call.Invite, call.Update:
 		if status, lines := unsupported(m); status != 0 {
-			a.b.reply(srv, status, "", "", lines)
+			a.b.reply(srv, status, "", lines)
 			return
 		}
 		x.target = string(m.ContactURI())
 	case call.Prack:
 		if !pr.rack(x, m) { // RFC 3262 §3
-			a.b.reply(srv, 481, "", "", nil)
+			a.b.reply(srv, 481, "", nil)
 			return
 		}
 	case call.Bye, call.Info, call.MethodOptions, call.Refer, call.Other:

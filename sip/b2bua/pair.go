@@ -272,7 +272,7 @@ func (p *pair) pass(e call.Pass) {
 	}
 	d := &p.legs[e.To]
 	if p.msg == nil { // nobody sent it
-		a.b.reply(x.srv, e.Status, "", d.localTag, nil)
+		a.b.reply(x.srv, e.Status, d.localTag, nil)
 		return
 	}
 	u := up{status: e.Status, session: e.Session, tag: d.localTag, contact: d.contact}
@@ -289,7 +289,7 @@ func (p *pair) pass(e call.Pass) {
 		}
 	case call.Dropped:
 		u.drop = true
-		if e.Status < 200 && requires(p.msg, "100rel") {
+		if e.Status < 200 && reliably(p.msg) {
 			p.kept = bodyOf(p.msg)
 		}
 	case call.Kept:
@@ -324,7 +324,7 @@ func (p *pair) remember(x *exchange, e call.Pass, text []byte) {
 // once more, for its PRACK did not come.
 func (p *pair) repeated(x *exchange, res *wire.Message) bool {
 	v, ok := res.Get(wire.RSeq)
-	if !ok || !requires(res, "100rel") {
+	if !ok || !reliably(res) {
 		return false
 	}
 	n := atoi(v.Bytes())
@@ -364,7 +364,7 @@ func (p *pair) answer(e call.Answer) {
 	if e.Status/100 == 2 && x.method == call.MethodOptions {
 		lines = append(lines, "Allow: "+allow+"\r\nAccept: application/sdp\r\n"...)
 	}
-	p.a.b.reply(x.srv, e.Status, "", p.legs[e.Leg].localTag, lines)
+	p.a.b.reply(x.srv, e.Status, p.legs[e.Leg].localTag, lines)
 }
 
 var _ transaction.User = (*exchange)(nil)

@@ -141,7 +141,7 @@ func (a *anchor) abandon() {
 	}
 	if p := a.again(); p != nil {
 		a.srv = a.set.Serve(p)
-		a.b.reply(a.srv, 480, "", a.tag, nil)
+		a.b.reply(a.srv, 480, a.tag, nil)
 	}
 	a.close(480, "lost")
 	a.settle()
