@@ -27,18 +27,17 @@ func (a *anchor) update(change func(*feed.Call)) {
 	change(a.live)
 }
 
-// show hands the account of the call on when it changed: while it rings the
-// journal has it too, so that a restart can end what rings (trust.md §3).
+// show hands the account of the call on when it changed. The journal has who was
+// rung since, so that a restart can end what rings (trust.md §3).
 func (a *anchor) show() {
-	if !a.dirty || a.over {
-		return
-	}
-	if a.live.State == feed.Talking {
+	switch {
+	case a.over:
+	case a.rung && !a.joined:
+		a.journal()
+	case a.dirty:
 		a.dirty = false
 		a.b.calls.Update(a.live)
-		return
 	}
-	a.journal()
 }
 
 // journal writes the call down. Of an answered one that is a sign of life (rule
@@ -47,6 +46,7 @@ func (a *anchor) journal() {
 	if a.over {
 		return
 	}
+	a.rung = false
 	a.update(a.dialogs)
 	if a.joined {
 		a.live.Deadline = a.now.Add(silence)

@@ -52,7 +52,8 @@ type anchor struct {
 	joined   bool  // somebody was: the account of the call is that of the pair
 	over     bool  // its record is closed
 	released bool  // nothing is left of it
-	dirty    bool  // legs changed since they were shown
+	dirty    bool  // the account changed since it was shown
+	rung     bool  // an INVITE was sent since it was journaled
 	release  func()
 }
 

@@ -74,6 +74,8 @@ type Trunks interface {
 	Result(a transport.Attempt, status int, retryAfter time.Duration)
 	// Answer returns the header line that answers a 401 or 407.
 	Answer(domain, trunk, method, uri string, res *wire.Message) (line []byte, ok bool)
+	// Takes reports whether a trunk may send a method in a dialog that others may not.
+	Takes(domain, trunk, method string) bool
 	// Match returns the trunk that a request was proven to come from.
 	Match(p *transport.Packet) (auth.Origin, bool)
 }

@@ -178,7 +178,7 @@ func (br *branch) send(i *invite) bool {
 		return false
 	}
 	br.client = client
-	a.dirty = true
+	a.rung = true
 	for _, p := range br.pairs {
 		d := &p.legs[call.B]
 		d.localSeq, d.flow, d.contact, d.target, d.remote = br.d.localSeq, br.d.flow, br.d.contact, br.d.target, br.d.remote

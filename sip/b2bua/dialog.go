@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"bellhop/routing"
 	"bellhop/routing/call"
 	"bellhop/routing/location"
 	"bellhop/sip/auth"
@@ -31,7 +32,9 @@ type dialog struct {
 	flow location.Flow
 	side auth.Side
 	home string // canonical name of the domain of side
-	sdp  body   // the session description that it was sent last
+
+	stranger bool // somebody outside that no trunk vouches for
+	sdp      body // the session description that it was sent last
 }
 
 // A body is that of a message, with the field that says what it is.
@@ -102,6 +105,7 @@ func (a *anchor) meet() bool {
 		localSeq: firstSeq, remoteSeq: m.CSeq(), flow: p.Flow, side: a.b.ends.CallerSide(p.Flow, &a.from),
 		home: a.from.Caller.Domain,
 	}
+	a.a.stranger = a.from.Origin == routing.OriginStranger
 	if a.from.Trunk.Trunk != "" {
 		a.a.side = auth.Side{Kind: auth.Trunk, Name: a.from.Trunk.Trunk}
 	}

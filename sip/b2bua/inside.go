@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"bellhop/routing/call"
+	"bellhop/sip/auth"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
 	"bellhop/sip/wire"
@@ -96,6 +97,10 @@ func (d Dialog) Request(srv *transaction.Server) {
 	}
 	leg.remoteSeq = m.CSeq()
 	leg.flow = srv.Request.Flow
+	if !a.takes(leg, m) {
+		a.b.reply(srv, 405, "", []byte("Allow: "+allowOutside+"\r\n"))
+		return
+	}
 	x := &exchange{
 		pair: pr, method: methodOf(m.Method()), word: string(m.MethodBytes()), to: d.leg.Other(), srv: srv, came: m.CSeq(),
 	}
@@ -124,6 +129,29 @@ func (d Dialog) Request(srv *transaction.Server) {
 		Now: a.now, Leg: d.leg, ID: x.id, Method: x.method, SDP: hasSDP(m), Session: sessionOf(m), Random: rand.Uint32(),
 	})
 	a.settle()
+}
+
+// allowOutside is what an end outside of the domain may send within a call.
+const allowOutside = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE"
+
+// takes reports whether an end may send a request within a call: what is not
+// needed for calls comes from outside by a switch of the trunk only (trust.md §1).
+func (a *anchor) takes(d *dialog, m *wire.Message) bool {
+	switch methodOf(m.Method()) {
+	case call.Refer, call.Other:
+	case call.Invite, call.Update, call.Prack, call.Bye, call.Info, call.MethodOptions:
+		return true
+	default:
+		panic("b2bua: unknown method")
+	}
+	switch {
+	case d.stranger:
+		return false
+	case d.side.Kind == auth.Trunk:
+		return a.b.trunks != nil && a.b.trunks.Takes(a.domain, d.side.Name, string(m.MethodBytes()))
+	default:
+		return true
+	}
 }
 
 // rack finds the reliable 1xx that a PRACK acknowledges, and writes what the

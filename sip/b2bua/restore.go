@@ -54,6 +54,8 @@ func restored(leg call.Leg, domain string, l *feed.Leg) dialog {
 		d.side = auth.Side{Kind: auth.Trunk, Name: l.Trunk}
 	case l.Device != "":
 		d.side = auth.Side{Kind: auth.Line, Name: l.Number, Mark: auth.MarkOf(l.Device, s.Target)}
+	default:
+		d.stranger = true
 	}
 	return d
 }

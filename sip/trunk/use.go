@@ -1,6 +1,7 @@
 package trunk
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -63,4 +64,13 @@ func (b *bucket) take(rate int, now time.Time) bool {
 	}
 	b.tokens--
 	return true
+}
+
+// Takes reports whether a trunk may send a method in a dialog beyond those that
+// every trunk may (trust.md §1).
+func (m *Manager) Takes(domain, name, method string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	t := m.trunks[key{domain, name}]
+	return t != nil && slices.Contains(t.def.Trunk.Methods, method)
 }
