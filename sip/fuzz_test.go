@@ -25,8 +25,12 @@ func FuzzServer(f *testing.F) {
 	f.Fuzz(fuzzServer)
 }
 
-// states is how many states of a call are fuzzed.
-const states = 8
+// states is how many states of a call are fuzzed: those of a proxied one, then
+// those of an anchored one.
+const (
+	proxiedStates = 8
+	states        = proxiedStates + 12
+)
 
 // fuzzServer is one run of FuzzServer.
 func fuzzServer(t *testing.T, seed uint64, data []byte) {
@@ -37,7 +41,12 @@ func fuzzServer(t *testing.T, seed uint64, data []byte) {
 		h.net.Drop(tap.hear)
 		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
 		zoe := h.phone("desk-1003", 66)
-		reach(t, int(seed%states), ana, ben)
+		if state := int(seed % states); state < proxiedStates {
+			reach(t, state, ana, ben)
+		} else {
+			h.apply(t, anchors("1001"))
+			reachAnchored(t, state-proxiedStates, ana, ben)
+		}
 		rnd := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // to be repeated
 		for _, p := range []*siptest.Phone{ana, ben, zoe} {
 			p.SendRaw(data, "")
@@ -50,8 +59,46 @@ func fuzzServer(t *testing.T, seed uint64, data []byte) {
 			}
 		}
 		pass(5 * time.Minute)
+		for _, c := range h.store.Calls.Live("") { // anchored ones talk on
+			if err := h.server.HangUp(t.Context(), c.ID); err != nil {
+				t.Errorf("HangUp(%+v) = %v", c, err)
+			}
+		}
 		h.sane(t)
 	})
+}
+
+// reachAnchored brings an anchored call to a state.
+func reachAnchored(t *testing.T, state int, ana, ben *siptest.Phone) {
+	t.Helper()
+	if state < proxiedStates {
+		reach(t, state, ana, ben)
+		return
+	}
+	call := ana.Call(t, "1002", "Supported: 100rel, timer", "Session-Expires: 120", "Allow: UPDATE")
+	inv := ben.Wait(t, "INVITE")
+	ben.Reply(inv, reliably(183, 1, true))
+	res := ana.Wait(t, "183 INVITE")
+	if state == proxiedStates {
+		return
+	}
+	ana.Send(prack(call, res, ""))
+	ben.Reply(ben.Wait(t, "PRACK"), siptest.Answer{Status: 200})
+	ana.Wait(t, "200 PRACK")
+	if state == proxiedStates+1 {
+		return
+	}
+	ben.Reply(inv, withSDP(200))
+	call.Ack(ana.Wait(t, "200 INVITE"))
+	ben.Wait(t, "ACK")
+	r := call.Within("INVITE")
+	ana.Send(r)
+	again := ben.Wait(t, "INVITE")
+	if state > proxiedStates+2 { // an offer that is not answered
+		ben.Reply(again, withSDP(200))
+		ana.Wait(t, "200 INVITE")
+	}
+	synctest.Wait()
 }
 
 // TestMutatedMessages is FuzzServer with more seeds than a fuzz target has.

@@ -36,6 +36,9 @@ func unkindNetworks(t *testing.T, with []directory.Write) {
 	const seeds, rows = 200, 8
 	saw := &finals{n: make(map[int]int)}
 	t.Cleanup(func() { // all that should have been played was
+		if saw.odd > seeds/5 { // where no INVITE came through
+			t.Errorf("%d runs of %d were anchored, or not, against what they should be", saw.odd, seeds)
+		}
 		for _, status := range []int{200, 480, 486, 487, 404} {
 			if saw.n[status] == 0 && !t.Failed() {
 				t.Errorf("no call ended with %d: %v", status, saw.n)
@@ -57,8 +60,9 @@ func unkindNetworks(t *testing.T, with []directory.Write) {
 
 // finals counts what callers got, 0 for nothing.
 type finals struct {
-	mu sync.Mutex // guards n
-	n  map[int]int
+	mu  sync.Mutex // guards what follows
+	n   map[int]int
+	odd int // runs without an anchored call where one was expected, and the other way round
 }
 
 // unkind is one run.
@@ -101,6 +105,11 @@ func unkind(t *testing.T, seed uint64, saw *finals, with []directory.Write) {
 			})
 		}
 		pass(5 * time.Minute)
+		if n := h.metric(t, "bellhop_b2bua_calls_total"); n > 0 != (with != nil) {
+			saw.mu.Lock()
+			saw.odd++
+			saw.mu.Unlock()
+		}
 		if n := h.store.Calls.Len(); n != 0 {
 			t.Errorf("%d live calls after 5 minutes: %+v", n, h.store.Calls.Live(domain)[0])
 		}
