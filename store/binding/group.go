@@ -3,8 +3,11 @@ package binding
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
+
+	"bellhop/routing/location"
 )
 
 // gather is how long a group waits for more rows when groups follow each other
@@ -38,13 +41,14 @@ type waiter struct {
 
 // news tells a waiter how it went, or that it leads now.
 type news struct {
-	lead bool
-	err  error
+	lead   bool
+	theirs *Row // what is saved instead: another node was first
+	err    error
 }
 
-// save returns when r is saved. Once it is queued it does not follow ctx, since
+// save returns when r is saved, or with what is saved in its place. Once it is queued it does not follow ctx, since
 // it may be saved at any moment.
-func (g *group) save(ctx context.Context, t *Table, r Row) error {
+func (g *group) save(ctx context.Context, t *Table, r Row) (theirs *Row, err error) {
 	w := &waiter{row: r, news: make(chan news, 1)}
 	g.mu.Lock()
 	g.queue = append(g.queue, w)
@@ -53,14 +57,14 @@ func (g *group) save(ctx context.Context, t *Table, r Row) error {
 	g.mu.Unlock()
 	if !lead {
 		if n := <-w.news; !n.lead {
-			return n.err
+			return n.theirs, n.err
 		}
 	}
 	return g.lead(context.WithoutCancel(ctx), t, w)
 }
 
 // lead saves the group that w is the first of.
-func (g *group) lead(ctx context.Context, t *Table, w *waiter) error {
+func (g *group) lead(ctx context.Context, t *Table, w *waiter) (theirs *Row, err error) {
 	g.mu.Lock()
 	soon := time.Since(g.last) < 2*gather
 	g.mu.Unlock()
@@ -81,7 +85,7 @@ func (g *group) lead(ctx context.Context, t *Table, w *waiter) error {
 	for i, m := range members {
 		rows[i] = m.row
 	}
-	err := t.save(ctx, rows)
+	stale, err := t.save(ctx, rows)
 
 	g.mu.Lock()
 	g.last = time.Now()
@@ -92,23 +96,45 @@ func (g *group) lead(ctx context.Context, t *Table, w *waiter) error {
 	}
 	g.mu.Unlock()
 	for _, m := range members {
-		if m != w {
-			m.news <- news{err: err}
+		instead := rowOf(stale, m.row.AOR)
+		if m == w {
+			theirs = instead
+			continue
+		}
+		m.news <- news{theirs: instead, err: err}
+	}
+	return theirs, err
+}
+
+// rowOf returns the row of an AOR, nil when there is none. An AOR is in a group
+// once, since its changes wait for each other.
+func rowOf(rows []Row, a location.AOR) *Row {
+	for i := range rows {
+		if rows[i].AOR == a {
+			return &rows[i]
 		}
 	}
-	return err
+	return nil
 }
 
 // save hands rows to the saver.
-func (t *Table) save(ctx context.Context, rows []Row) error {
+func (t *Table) save(ctx context.Context, rows []Row) (stale []Row, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, saveTimeout, errSaveSlow)
 	defer cancel()
 	start := time.Now()
-	err := t.saver.SaveBindings(ctx, rows)
+	stale, err = t.saver.SaveBindings(ctx, rows)
 	t.metrics.commit.Observe(time.Since(start).Seconds())
 	t.metrics.rows.Add(float64(len(rows)))
 	if err != nil {
 		t.metrics.errors.Inc()
+		return nil, err
 	}
-	return err
+	if t.tell == nil {
+		return stale, nil
+	}
+	if len(stale) > 0 {
+		rows = slices.DeleteFunc(slices.Clone(rows), func(r Row) bool { return rowOf(stale, r.AOR) != nil })
+	}
+	t.tell(rows)
+	return stale, nil
 }

@@ -100,7 +100,7 @@ func (t *Table) expireOne(sh *shard, a location.AOR, now time.Time) {
 	}
 	next, changes := unpack(s.packed).Expire(now)
 	if len(changes) > 0 && t.saver != nil {
-		sh.dirty[a] = struct{}{}
+		sh.dirty[a] = sh.saved(a)
 	}
 	t.installLocked(sh, a, next)
 	sh.mu.Unlock()
@@ -116,13 +116,13 @@ func (t *Table) SaveRefreshes(ctx context.Context) error {
 	var rows []Row
 	var failed error
 	for i := range t.shards {
-		rows = t.shards[i].takeDirty(rows)
+		rows = t.takeDirty(&t.shards[i], rows)
 		if len(rows) < maxGroup && i < shards-1 {
 			continue
 		}
 		for part := range slices.Chunk(rows, maxGroup) {
-			err := t.save(ctx, part)
-			t.finish(part, err != nil)
+			stale, err := t.save(ctx, part)
+			t.finish(part, stale, err != nil)
 			failed = errors.Join(failed, err)
 		}
 		rows = rows[:0]
@@ -132,14 +132,14 @@ func (t *Table) SaveRefreshes(ctx context.Context) error {
 
 // takeDirty appends the rows that are to be saved and marks them busy. An AOR
 // that is being changed is left to its change or the next time.
-func (sh *shard) takeDirty(rows []Row) []Row {
+func (t *Table) takeDirty(sh *shard, rows []Row) []Row {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for a := range sh.dirty {
 		if sh.isBusy(a) {
 			continue
 		}
-		rows = append(rows, row(a, unpack(sh.slots[a].packed)))
+		rows = append(rows, t.row(a, unpack(sh.slots[a].packed), sh.saved(a)))
 		delete(sh.dirty, a)
 		sh.busy[a] = busy{done: make(chan struct{}), refresh: true}
 	}
@@ -147,19 +147,33 @@ func (sh *shard) takeDirty(rows []Row) []Row {
 }
 
 // finish ends the saving of rows that takeDirty marked busy; with again they
-// are dirty as before.
-func (t *Table) finish(rows []Row, again bool) {
+// are dirty as before. Those that are stale are merged with what is saved.
+func (t *Table) finish(rows, stale []Row, again bool) {
+	theirs := make(map[location.AOR]Row, len(stale))
+	for _, r := range stale {
+		theirs[r.AOR] = r
+	}
+	now := time.Now()
 	for i := range rows {
 		a := rows[i].AOR
 		sh := t.shard(a)
 		sh.mu.Lock()
-		if again {
-			sh.dirty[a] = struct{}{}
+		r, lost := theirs[a]
+		var learned []location.Change
+		switch {
+		case again:
+			sh.dirty[a] = rows[i].Before
+		case lost:
+			sh.dirty[a] = rows[i].Before // for what was refreshed here
+			learned = t.learnLocked(sh, r, now)
+		default:
+			sh.setSaved(a, rows[i].Version)
 		}
 		b := sh.busy[a]
 		delete(sh.busy, a)
 		sh.mu.Unlock()
 		close(b.done)
+		t.publish(a, now, learned)
 	}
 }
 
@@ -184,7 +198,7 @@ func (t *Table) shift(ctx context.Context, jump time.Duration) {
 			sh.slots[a] = s
 			t.installLocked(sh, a, bs)
 			if t.saver != nil {
-				sh.dirty[a] = struct{}{}
+				sh.dirty[a] = sh.saved(a)
 			}
 		}
 		sh.mu.Unlock()

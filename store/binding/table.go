@@ -8,6 +8,11 @@
 // [Slack]; every deadline is therefore saved with that much added, so that a
 // phone that refreshed just before a crash is still known after it.
 //
+// Several nodes may have one saver behind their tables. Every saved state of an
+// AOR has a version and replaces the one that it was made from, or none at all:
+// who comes second reads what the first one saved and does its change on that.
+// What others saved is told to [Table.Learn]; [Table.Resync] reads all of it.
+//
 // In memory there are 64 shards, each AOR one packed string that is decoded on
 // use. Lookups never wait for the saver. The caller's goroutine does the work,
 // group commits too; [Table.Run] owns the one that expires and saves refreshes.
@@ -15,6 +20,7 @@ package binding
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"log/slog"
@@ -40,13 +46,16 @@ type Row struct {
 	AOR     location.AOR
 	Packed  string    // [location.Bindings.Pack]; "" deletes the row
 	Expires time.Time // when the last of them ends
+	Version uint64    // of this state; 0: there is no row. Grows with every change of an AOR, over all its lives
+	Before  uint64    // the version that it replaces; 0: none
 }
 
 // A Saver keeps bindings over the life of a process.
 type Saver interface {
-	// SaveBindings saves all rows in one transaction. When it returns nil they
-	// survive the death of the process.
-	SaveBindings(ctx context.Context, rows []Row) error
+	// SaveBindings saves rows in one transaction, but for those whose AOR has not
+	// the version Before: of these it returns what there is, Version 0 when there
+	// is none. When it returns no error the rest survives the death of the process.
+	SaveBindings(ctx context.Context, rows []Row) (stale []Row, err error)
 	// LoadBindings calls add with every row.
 	LoadBindings(ctx context.Context, add func(Row) error) error
 }
@@ -54,6 +63,9 @@ type Saver interface {
 // Options are what a table needs.
 type Options struct {
 	Saver      Saver                 // nil: memory only
+	Node       uint16                // number of this node, different on those that share a saver
+	Announce   func([]Row)           // told of what was saved; must not block. nil: nobody is
+	Shared     bool                  // other nodes save too: connections in what is loaded may be theirs
 	Feed       *feed.Stream          // nil: nobody is told
 	Logger     *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil: metrics are not shown
@@ -62,6 +74,9 @@ type Options struct {
 // A Table is a location service. Make one with [New], then Run it.
 type Table struct {
 	saver   Saver
+	node    uint16
+	tell    func([]Row)
+	shared  bool
 	feed    *feed.Stream
 	log     *slog.Logger
 	metrics *metrics
@@ -81,10 +96,10 @@ type Table struct {
 type shard struct {
 	mu    sync.RWMutex
 	slots map[location.AOR]slot
-	busy  map[location.AOR]busy     // what is being saved
-	dirty map[location.AOR]struct{} // refreshed or expired, not saved yet
-	due   map[int64][]location.AOR  // by second: look for expired bindings then
-	next  int64                     // the first second of due that was not looked at
+	busy  map[location.AOR]busy    // what is being saved
+	dirty map[location.AOR]uint64  // refreshed or expired, not saved yet; the version that is saved
+	due   map[int64][]location.AOR // by second: look for expired bindings then
+	next  int64                    // the first second of due that was not looked at
 }
 
 // busy marks an AOR whose row is being saved.
@@ -100,6 +115,7 @@ func (sh *shard) isBusy(a location.AOR) bool { return sh.busy[a].done != nil }
 type slot struct {
 	packed string
 	n      int      // bindings
+	saved  uint64   // version of the row that is saved
 	flows  []uint64 // keys of theirs in Table.held
 	due    int64    // the second of its entry in shard.due; others are stale
 }
@@ -109,7 +125,7 @@ type slot struct {
 // flows over them lead nowhere until the device registers again.
 func New(ctx context.Context, o Options) (*Table, error) {
 	t := &Table{
-		saver: o.Saver, feed: o.Feed, log: o.Logger, seed: maphash.MakeSeed(),
+		saver: o.Saver, node: o.Node, tell: o.Announce, shared: o.Shared, feed: o.Feed, log: o.Logger, seed: maphash.MakeSeed(),
 		flows: make(map[location.Flow][]location.AOR), held: newHeld(),
 	}
 	if t.log == nil {
@@ -120,7 +136,7 @@ func New(ctx context.Context, o Options) (*Table, error) {
 		t.shards[i] = shard{
 			slots: make(map[location.AOR]slot),
 			busy:  make(map[location.AOR]busy),
-			dirty: make(map[location.AOR]struct{}),
+			dirty: make(map[location.AOR]uint64),
 			due:   make(map[int64][]location.AOR),
 			next:  now.Unix(),
 		}
@@ -143,7 +159,7 @@ func (t *Table) load(r Row, now time.Time) error {
 	}
 	bs, _ = bs.Clamp(now).Expire(now)
 	for i := range bs {
-		if bs[i].Flow.Transport != location.UDP {
+		if bs[i].Flow.Transport != location.UDP && !t.shared {
 			bs[i].Flow.Conn = 0
 		}
 		if bs[i].Doubtful {
@@ -154,7 +170,27 @@ func (t *Table) load(r Row, now time.Time) error {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	t.installLocked(sh, r.AOR, bs)
+	sh.setSaved(r.AOR, r.Version)
 	return nil
+}
+
+// saved returns the version of the row of a that is saved, 0 for none.
+func (sh *shard) saved(a location.AOR) uint64 {
+	if s, ok := sh.slots[a]; ok {
+		return s.saved
+	}
+	return sh.dirty[a]
+}
+
+// setSaved notes the version of the row of a that is saved.
+func (sh *shard) setSaved(a location.AOR, version uint64) {
+	if s, ok := sh.slots[a]; ok {
+		s.saved = version
+		sh.slots[a] = s
+	}
+	if _, ok := sh.dirty[a]; ok {
+		sh.dirty[a] = version
+	}
 }
 
 func (t *Table) shard(a location.AOR) *shard {
@@ -263,10 +299,10 @@ func (t *Table) refreshLocked(sh *shard, a location.AOR, next location.Bindings,
 	if len(changes) == 0 {
 		return
 	}
-	t.installLocked(sh, a, next)
 	if t.saver != nil {
-		sh.dirty[a] = struct{}{}
+		sh.dirty[a] = sh.saved(a)
 	}
+	t.installLocked(sh, a, next)
 }
 
 // Register applies r to the bindings of a and returns those that follow, and
@@ -326,12 +362,83 @@ func (sh *shard) aors(keep func(location.AOR, location.Bindings) bool) (out []lo
 	return out
 }
 
+// maxStale is how often a change is done again because another node was first.
+const maxStale = 10
+
+// errContended reports an AOR that other nodes change all the time.
+var errContended = errors.New("binding: changed elsewhere again and again")
+
 // change applies f to the bindings of a. Changes of one AOR wait for each
 // other, so that memory never shows what was not saved.
 func (t *Table) change(ctx context.Context, a location.AOR,
 	f func(bs location.Bindings, now time.Time) (location.Bindings, []location.Change, error),
 ) (location.Bindings, []location.Change, error) {
+	for range maxStale {
+		bs, changes, stale, err := t.tryChange(ctx, a, f)
+		if !stale {
+			return bs, changes, err
+		}
+	}
+	return nil, nil, fmt.Errorf("%w: %s", errContended, a)
+}
+
+// tryChange is one try of change; stale says that another node was first, whose
+// bindings are here now.
+func (t *Table) tryChange(ctx context.Context, a location.AOR,
+	f func(bs location.Bindings, now time.Time) (location.Bindings, []location.Change, error),
+) (_ location.Bindings, _ []location.Change, stale bool, _ error) {
 	sh := t.shard(a)
+	if err := sh.lockIdle(ctx, a); err != nil {
+		return nil, nil, false, err
+	}
+	now := time.Now()
+	bs := unpack(sh.slots[a].packed)
+	next, changes, err := f(bs, now)
+	if err != nil {
+		sh.mu.Unlock()
+		return bs, nil, false, err
+	}
+	if t.saver == nil || plain(changes) {
+		t.refreshLocked(sh, a, next, changes)
+		sh.mu.Unlock()
+		t.publish(a, now, changes)
+		return next, changes, false, nil
+	}
+	done := make(chan struct{})
+	sh.busy[a] = busy{done: done}
+	r := t.row(a, next, sh.saved(a))
+	sh.mu.Unlock()
+
+	theirs, err := t.group.save(ctx, t, r)
+
+	sh.mu.Lock()
+	delete(sh.busy, a)
+	var learned []location.Change
+	switch {
+	case err != nil:
+		sh.dirty[a] = sh.saved(a) // it may have been saved after all: what memory has is saved again
+	case theirs != nil:
+		learned = t.learnLocked(sh, *theirs, now)
+	default:
+		t.installLocked(sh, a, next)
+		delete(sh.dirty, a)
+		sh.setSaved(a, r.Version)
+	}
+	sh.mu.Unlock()
+	close(done)
+	if err != nil {
+		return bs, nil, false, fmt.Errorf("binding: save %s: %w", a, err)
+	}
+	if theirs != nil {
+		t.publish(a, now, learned)
+		return nil, nil, true, nil
+	}
+	t.publish(a, now, changes)
+	return next, changes, false, nil
+}
+
+// lockIdle locks the shard when nothing of a is being saved.
+func (sh *shard) lockIdle(ctx context.Context, a location.AOR) error {
 	sh.mu.Lock()
 	for sh.isBusy(a) {
 		wait := sh.busy[a].done
@@ -339,54 +446,11 @@ func (t *Table) change(ctx context.Context, a location.AOR,
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			return nil, nil, fmt.Errorf("binding: %s: %w", a, context.Cause(ctx))
+			return fmt.Errorf("binding: %s: %w", a, context.Cause(ctx))
 		}
 		sh.mu.Lock()
 	}
-	now := time.Now()
-	bs := unpack(sh.slots[a].packed)
-	next, changes, err := f(bs, now)
-	if err != nil {
-		sh.mu.Unlock()
-		return bs, nil, err
-	}
-	if t.saver == nil || plain(changes) {
-		t.refreshLocked(sh, a, next, changes)
-		sh.mu.Unlock()
-		t.publish(a, now, changes)
-		return next, changes, nil
-	}
-	done := make(chan struct{})
-	sh.busy[a] = busy{done: done}
-	sh.mu.Unlock()
-
-	err = t.group.save(ctx, t, row(a, next))
-
-	sh.mu.Lock()
-	if err == nil {
-		t.installLocked(sh, a, next)
-		delete(sh.dirty, a)
-	} else {
-		sh.dirty[a] = struct{}{} // it may have been saved after all: what memory has is saved again
-	}
-	delete(sh.busy, a)
-	sh.mu.Unlock()
-	close(done)
-	if err != nil {
-		return bs, nil, fmt.Errorf("binding: save %s: %w", a, err)
-	}
-	t.publish(a, now, changes)
-	return next, changes, nil
-}
-
-// row returns bs as it is saved: every deadline with the slack added.
-func row(a location.AOR, bs location.Bindings) Row {
-	late := make(location.Bindings, len(bs))
-	copy(late, bs)
-	for i := range late {
-		late[i].Expires = late[i].Expires.Add(Slack)
-	}
-	return Row{AOR: a, Packed: late.Pack(), Expires: late.LastExpiry()}
+	return nil
 }
 
 // publish tells of changes; a plain refresh is not told (package feed).

@@ -27,7 +27,7 @@ type saver struct {
 
 func newSaver() *saver { return &saver{rows: make(map[location.AOR]binding.Row)} }
 
-func (s *saver) SaveBindings(_ context.Context, rows []binding.Row) error {
+func (s *saver) SaveBindings(_ context.Context, rows []binding.Row) (stale []binding.Row, err error) {
 	s.mu.Lock()
 	hold := s.hold
 	s.mu.Unlock()
@@ -38,16 +38,21 @@ func (s *saver) SaveBindings(_ context.Context, rows []binding.Row) error {
 	defer s.mu.Unlock()
 	s.groups++
 	if s.err != nil {
-		return s.err
+		return nil, s.err
 	}
 	for _, r := range rows {
+		if is := s.rows[r.AOR]; is.Version != r.Before {
+			is.AOR = r.AOR
+			stale = append(stale, is)
+			continue
+		}
 		if r.Packed == "" {
 			delete(s.rows, r.AOR)
 			continue
 		}
 		s.rows[r.AOR] = r
 	}
-	return nil
+	return stale, nil
 }
 
 func (s *saver) LoadBindings(_ context.Context, add func(binding.Row) error) error {

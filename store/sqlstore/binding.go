@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,50 +12,78 @@ import (
 )
 
 // SaveBindings implements [binding.Saver].
-func (s *Store) SaveBindings(ctx context.Context, rows []binding.Row) error {
+func (s *Store) SaveBindings(ctx context.Context, rows []binding.Row) (stale []binding.Row, err error) {
 	// A context that can end makes the driver start a goroutine per statement;
 	// these are over in microseconds.
 	ctx = context.WithoutCancel(ctx)
-	err := s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
-		upsert := tx.StmtContext(ctx, s.upsert)
+	err = s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
+		stale = stale[:0] // of a try before
+		insert, update := tx.StmtContext(ctx, s.insertBinding), tx.StmtContext(ctx, s.updateBinding)
 		for i := range rows {
-			r := &rows[i]
-			var err error
-			if r.Packed == "" {
-				_, err = tx.ExecContext(ctx, "DELETE FROM bindings WHERE domain = ? AND user = ?", r.AOR.Domain(), r.AOR.User())
-			} else {
-				_, err = upsert.ExecContext(ctx, r.AOR.Domain(), r.AOR.User(), r.Expires.UnixMilli(), []byte(r.Packed))
-			}
+			is, ok, err := saveBinding(ctx, tx, insert, update, &rows[i])
 			if err != nil {
 				return fmt.Errorf("sqlstore: save binding: %w", err)
+			}
+			if !ok {
+				stale = append(stale, is)
 			}
 		}
 		return nil
 	})
-	if err == nil {
-		s.dirty.Store(true)
+	if err != nil {
+		return nil, err
 	}
-	return err
+	s.dirty.Store(true)
+	return stale, nil
+}
+
+// saveBinding saves r; when the AOR has not the version that r replaces, it
+// returns what there is.
+func saveBinding(ctx context.Context, tx *sql.Tx, insert, update *sql.Stmt, r *binding.Row) (is binding.Row, ok bool, err error) {
+	domain, user := r.AOR.Domain(), r.AOR.User()
+	var res sql.Result
+	switch {
+	case r.Packed == "":
+		res, err = tx.ExecContext(ctx, "DELETE FROM bindings WHERE domain = ? AND user = ? AND version = ?", domain, user, int64(r.Before))
+	case r.Before == 0:
+		res, err = insert.ExecContext(ctx, domain, user, r.Expires.UnixMilli(), []byte(r.Packed), int64(r.Version))
+	default:
+		res, err = update.ExecContext(ctx, r.Expires.UnixMilli(), []byte(r.Packed), int64(r.Version), domain, user, int64(r.Before))
+	}
+	if err != nil {
+		return is, false, err
+	}
+	if n, err := res.RowsAffected(); err != nil || n > 0 {
+		return is, true, err
+	}
+	is.AOR = r.AOR
+	var expires, version int64
+	err = tx.QueryRowContext(ctx, "SELECT expires, packed, version FROM bindings WHERE domain = ? AND user = ?", domain, user).Scan(&expires, &is.Packed, &version)
+	if errors.Is(err, sql.ErrNoRows) {
+		return is, r.Packed == "", nil // it is gone as it should be
+	}
+	is.Expires, is.Version = time.UnixMilli(expires), uint64(version)
+	return is, false, err
 }
 
 // LoadBindings implements [binding.Saver].
 func (s *Store) LoadBindings(ctx context.Context, add func(binding.Row) error) error {
-	rows, err := s.db.read.QueryContext(ctx, "SELECT domain, user, expires, packed FROM bindings WHERE expires > ?", time.Now().UnixMilli())
+	rows, err := s.db.read.QueryContext(ctx, "SELECT domain, user, expires, packed, version FROM bindings WHERE expires > ?", time.Now().UnixMilli())
 	if err != nil {
 		return fmt.Errorf("sqlstore: load bindings: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var domain, user, packed string
-		var expires int64
-		if err := rows.Scan(&domain, &user, &expires, &packed); err != nil {
+		var expires, version int64
+		if err := rows.Scan(&domain, &user, &expires, &packed, &version); err != nil {
 			return fmt.Errorf("sqlstore: load bindings: %w", err)
 		}
 		a, err := location.NewAOR(user, domain)
 		if err != nil {
 			return fmt.Errorf("sqlstore: load bindings: %w", err)
 		}
-		if err := add(binding.Row{AOR: a, Packed: packed, Expires: time.UnixMilli(expires)}); err != nil {
+		if err := add(binding.Row{AOR: a, Packed: packed, Expires: time.UnixMilli(expires), Version: uint64(version)}); err != nil {
 			return err
 		}
 	}

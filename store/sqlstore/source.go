@@ -52,3 +52,22 @@ func (s *Store) Snapshot(ctx context.Context, limit int) (*document.Snapshot, er
 	}
 	return snap, nil
 }
+
+// Changes returns the rows of the history of a domain after a version, oldest
+// first, at most limit. Secrets are not among them.
+func (s *Store) Changes(ctx context.Context, domain string, after directory.Version, limit int) ([]directory.Document, error) {
+	docs, err := s.documents(ctx, "SELECT "+documentColumns+` FROM history
+		WHERE domain = ? AND (epoch, n) > (?, ?) ORDER BY epoch, n, id LIMIT ?`, domain, after.Epoch, int64(after.N), limit)
+	if err != nil {
+		return nil, s.failed("changes", err)
+	}
+	return docs, nil
+}
+
+// ID names the database among all; a restored one has the same.
+func (s *Store) ID(ctx context.Context) (id int64, err error) {
+	if err := s.db.read.QueryRowContext(ctx, "SELECT value FROM meta WHERE name = 'id'").Scan(&id); err != nil {
+		return 0, s.failed("id", err)
+	}
+	return id, nil
+}

@@ -76,8 +76,9 @@ type Store struct {
 	batch    batch
 	applying sync.Mutex // from the begin of Apply until the cache has forgotten
 
-	reading, writing                        viewStmts
-	insert, insertMany, insertEntry, upsert *sql.Stmt
+	reading, writing                viewStmts
+	insert, insertMany, insertEntry *sql.Stmt
+	insertBinding, updateBinding    *sql.Stmt
 }
 
 // New opens the database, migrates it, and loads bindings and journal. Errors
@@ -152,8 +153,8 @@ func (s *Store) prepare(ctx context.Context) error {
 		{&s.insert, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(1, 3)},
 		{&s.insertMany, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(recordRows, 3)},
 		{&s.insertEntry, insertEntry(runRows)},
-		{&s.upsert, `INSERT INTO bindings (domain, user, expires, packed) VALUES (?,?,?,?)
-			ON CONFLICT (domain, user) DO UPDATE SET expires = excluded.expires, packed = excluded.packed`},
+		{&s.insertBinding, "INSERT INTO bindings (domain, user, expires, packed, version) VALUES (?,?,?,?,?) ON CONFLICT (domain, user) DO NOTHING"},
+		{&s.updateBinding, "UPDATE bindings SET expires = ?, packed = ?, version = ? WHERE domain = ? AND user = ? AND version = ?"},
 	} {
 		st, err := s.db.write.PrepareContext(ctx, p.query)
 		if err != nil {
