@@ -2,6 +2,7 @@ package routing_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -199,7 +200,7 @@ func TestRedirectOnlyOfPhones(t *testing.T) {
 func TestJoins(t *testing.T) {
 	t.Parallel()
 	docs := []string{`users/ana {}`, `numbers/1000 {"user":"ana"}`, `numbers/1001 {}`, `numbers/1003 {}`, `devices/desk-1000 {"lines":[{"number":"1000"}]}`, `users/ana/remote-destinations/lab {"number":"1001"}`}
-	muted := append(docs[:len(docs):len(docs)], `users/ana/dnd {"enabled":true,"remote_destinations":true}`)
+	muted := append(slices.Clip(docs), `users/ana/dnd {"enabled":true,"remote_destinations":true}`)
 	for _, tt := range []struct {
 		name, target string
 		docs         []string

@@ -381,7 +381,10 @@ func (r *run) identify(w *routing.World, to string) {
 // mask takes out of the timeline what the viewer may not know: that, and where
 // to, somebody forwards, and that remote destinations ring.
 func (r *run) mask() {
-	r.out.Timeline = slices.DeleteFunc(r.out.Timeline, func(s Step) bool { return s.hidden && s.remote != "" })
+	if n := len(r.out.Timeline); n > 1 { // the first is what the caller hears ringing
+		rest := slices.DeleteFunc(r.out.Timeline[1:], func(s Step) bool { return s.hidden && s.remote != "" })
+		r.out.Timeline = r.out.Timeline[:1+len(rest)]
+	}
 	for i := range r.out.Timeline {
 		s := &r.out.Timeline[i]
 		if !r.q.Viewer.Admin {
@@ -392,7 +395,7 @@ func (r *run) mask() {
 		}
 		s.Because = nil
 		if s.Do == "ring" {
-			s.Target, s.To, s.Shown, s.Rule = r.called(), nil, "", routing.RingDevices
+			s.Target, s.To, s.Shown, s.Stop, s.Rule = r.called(), nil, "", 0, routing.RingDevices
 		} else {
 			s.Rule = routing.RingFinal
 		}

@@ -16,19 +16,28 @@ const domain = "bellhop.test"
 
 func load(t *testing.T) func(routing.Need, *routing.World) error {
 	t.Helper()
-	var ws []directory.Write
-	for path, body := range map[string]string{
+	return loadOf(view(t, map[string]string{
 		"domains/" + domain: `{"realm":"r"}`, "users/ana": `{}`, "users/ben": `{}`,
 		"numbers/1000": `{"user":"ana"}`, "numbers/1001": `{"user":"ben"}`, "numbers/1003": `{}`,
 		"numbers/1000/forwarding": `{"all":{"both":{"enabled":true,"target":"1001"}}}`,
-	} {
+	}), true)
+}
+
+func view(t *testing.T, docs map[string]string) directory.View {
+	t.Helper()
+	var ws []directory.Write
+	for path, body := range docs {
 		ref, ok := directory.ParsePath(domain, path)
 		if !ok {
 			t.Fatal(path)
 		}
 		ws = append(ws, directory.Write{Ref: ref, Body: []byte(body)})
 	}
-	view := directory.Assume(nil, ws)
+	return directory.Assume(nil, ws)
+}
+
+// loadOf loads from a view; with phones every number has one.
+func loadOf(view directory.View, phones bool) func(routing.Need, *routing.World) error {
 	return func(n routing.Need, w *routing.World) error {
 		if a, ok, err := routing.Compile(view, n); err != nil {
 			return err
@@ -38,7 +47,11 @@ func load(t *testing.T) func(routing.Need, *routing.World) error {
 		}
 		switch n.Kind {
 		case routing.NeedBindings:
-			w.PutBindings(n.Domain, n.Key, []ring.Target{{Device: "desk-" + n.Key, Instance: n.Key, Contact: "sip:" + n.Key}}, false)
+			var targets []ring.Target
+			if phones {
+				targets = []ring.Target{{Device: "desk-" + n.Key, Instance: n.Key, Contact: "sip:" + n.Key}}
+			}
+			w.PutBindings(n.Domain, n.Key, targets, false)
 		case routing.NeedUsage:
 			w.PutUsage(n.Domain, n.Key, routing.Usage{})
 		case routing.NeedCalls:
@@ -83,6 +96,44 @@ func TestViewer(t *testing.T) {
 			}
 			if b := fmt.Sprint(e); tt.viewer.User == "" && !tt.viewer.Admin && strings.Contains(b, "1001") {
 				t.Errorf("a stranger reads %s", b)
+			}
+		})
+	}
+}
+
+// TestRemoteIsPrivate: nobody but the user learns what rings beside the desk, or
+// alone.
+func TestRemoteIsPrivate(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		viewer explain.Viewer
+		phone  bool
+		steps  int
+		knows  bool
+	}{
+		"admin":                {explain.Viewer{Admin: true}, true, 2, true},
+		"owner":                {explain.Viewer{User: "ana"}, true, 2, true},
+		"somebody else":        {explain.Viewer{User: "ben"}, true, 1, false},
+		"owner, no desk":       {explain.Viewer{User: "ana"}, false, 1, true},
+		"somebody, no desk":    {explain.Viewer{User: "ben"}, false, 1, false},
+		"nobody, no desk":      {explain.Viewer{}, false, 1, false},
+		"admin, again no desk": {explain.Viewer{Admin: true}, false, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			view := view(t, map[string]string{
+				"domains/" + domain: `{"realm":"r","region":"DE"}`, "users/ana": `{}`, "numbers/1000": `{"user":"ana","forwarding_class":"all","ring_time":"PT10S"}`,
+				"numbers/1003": `{}`, "classes/all": `{"rules":[{"allow":"*"}]}`, "users/ana/remote-destinations/mobile": `{"number":"+49171123456"}`,
+				"trunks/carrier": `{"proof":"address","peers":["192.0.2.1"],"routes":[{"prefix":"+"}]}`,
+			})
+			v := routing.Visit{Origin: routing.OriginDevice, Domain: domain, Target: "1000", Caller: routing.Caller{Domain: domain, Number: "1003"}}
+			e, err := explain.Explain(explain.Question{Visit: v, At: time.Unix(0, 0), Viewer: tt.viewer}, loadOf(view, tt.phone))
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := fmt.Sprint(e)
+			if len(e.Timeline) != tt.steps || strings.Contains(told, "171123456") != tt.knows || strings.Contains(told, "carrier") != (tt.viewer.Admin) {
+				t.Errorf("told %s", told)
 			}
 		})
 	}
