@@ -470,3 +470,60 @@ func TestGRUU(t *testing.T) {
 		call.Refused(ana.Wait(t, "480 INVITE"))
 	})
 }
+
+// An anchored call has a leg over each transport, and our Contact says so.
+func TestAnchoredBetweenTransports(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ from, to, answered, asked string }{
+		{"", "TCP", server + ">", server + ";transport=tcp>"},
+		{"TCP", "TLS", server + ";transport=tcp>", tlsAt + ";transport=tls>"},
+		{"TLS", "WS", tlsAt + ";transport=tls>", web + ";transport=ws>"},
+		{"WS", "", web + ";transport=ws>", server + ">"},
+	} {
+		t.Run(tt.from+" to "+tt.to, func(t *testing.T) {
+			t.Parallel()
+			inCampus(t, func(t *testing.T, c *campus) {
+				c.apply(t, noAnswer("1002", "1003"))
+				ana, ben := c.registered(t, "desk-1001", 11, tt.from), c.registered(t, "desk-1002", 12, tt.to)
+				leg := ana.Call(t, "1002")
+				inv := ben.Wait(t, "INVITE")
+				if v := inv.Header("Contact"); !strings.Contains(v, tt.asked) {
+					t.Errorf("Contact to the callee %s, want %s", v, tt.asked)
+				}
+				ben.Reply(inv, siptest.Answer{Status: 200, Body: siptest.SDP, Lines: []string{"Content-Type: application/sdp"}})
+				ok := ana.Wait(t, "200 INVITE")
+				if v := ok.Header("Contact"); !strings.Contains(v, tt.answered) {
+					t.Errorf("Contact to the caller %s, want %s", v, tt.answered)
+				}
+				ben.Wait(t, "ACK")
+				leg.Ack(ok)
+				pass(time.Second)
+				if tt.to != "" { // it comes back
+					ben.Move(netip.AddrPortFrom(ben.Addr.Addr(), 40001))
+					if res := ben.Register(t, siptest.Registration{CallID: "reg-again"}); res.Status() != 200 {
+						t.Fatalf("REGISTER = %d", res.Status())
+					}
+				}
+				leg.Bye()
+				ana.Wait(t, "200 BYE")
+				ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			})
+		})
+	}
+	t.Run("the connection closes while it rings", func(t *testing.T) {
+		t.Parallel()
+		inCampus(t, func(t *testing.T, c *campus) {
+			c.apply(t, noAnswer("1002", "1003"))
+			ana, ben := c.registered(t, "desk-1001", 11, ""), c.registered(t, "desk-1002", 12, "TCP")
+			leg := ana.Call(t, "1002")
+			ben.Reply(ben.Wait(t, "INVITE"), siptest.Answer{Status: 180})
+			ana.Wait(t, "180 INVITE")
+			begun := time.Now()
+			ben.Close()
+			leg.Refused(ana.Wait(t, "480 INVITE"))
+			if wait := time.Since(begun); wait > time.Second {
+				t.Errorf("the caller heard after %v", wait)
+			}
+		})
+	})
+}

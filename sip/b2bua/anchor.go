@@ -192,6 +192,16 @@ func (a *anchor) Registered(target ring.Target) {
 	a.step(ring.Registered{Now: a.tick(), Target: target})
 }
 
+// Gone takes that a connection closed: nobody will answer over it. A device that
+// comes back rings again (rule ring.devices). It is for steps of the call's lane.
+func (a *anchor) Gone(flow location.Flow) {
+	for i, br := range a.branches {
+		if br != nil && br.client != nil && !br.client.Done() && br.client.Flow() == flow {
+			a.step(ring.Failed{Now: a.tick(), Branch: ring.BranchID(i)})
+		}
+	}
+}
+
 // CancelAll takes the CANCEL of the caller's INVITE.
 func (a *anchor) CancelAll(reason string) {
 	a.step(ring.Cancelled{Now: a.tick(), Reason: reason})

@@ -132,9 +132,7 @@ func (b *B2BUA) contact(d *dialog, domain string) string {
 		out = append(out, '@')
 	}
 	out = b.net.Advertise(d.flow.Local).AppendTo(out)
-	if d.flow.Transport != location.UDP {
-		out = append(append(out, ";transport="...), strings.ToLower(d.flow.Transport.String())...)
-	}
+	out = append(out, auth.TransportParam(d.flow.Transport)...)
 	return string(append(out, '>'))
 }
 
