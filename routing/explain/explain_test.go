@@ -132,7 +132,7 @@ func TestRemoteIsPrivate(t *testing.T) {
 				t.Fatal(err)
 			}
 			told := fmt.Sprint(e)
-			if len(e.Timeline) != tt.steps || strings.Contains(told, "171123456") != tt.knows || strings.Contains(told, "carrier") != (tt.viewer.Admin) {
+			if len(e.Timeline) != tt.steps || strings.Contains(told, "171123456") != tt.knows || strings.Contains(told, "carrier") != tt.viewer.Admin {
 				t.Errorf("told %s", told)
 			}
 		})
