@@ -106,6 +106,8 @@ func TransportParam(tr location.Transport) string {
 		return ";transport=tls"
 	case location.WS, location.WSS:
 		return ";transport=ws"
+	case location.UDP:
+		return ""
 	default:
 		return ""
 	}
