@@ -42,8 +42,9 @@ type Tx interface {
 	Bump(domain string) (directory.Version, error)
 	// Put writes a document with its keys, in place of what was there.
 	Put(doc directory.Document, keys []directory.Key) error
-	// Delete takes a document and its keys out.
-	Delete(ref directory.Ref) error
+	// Delete takes a document and its keys out; doc has no Body, and the version
+	// that deletes it.
+	Delete(doc directory.Document) error
 	// Record adds a row to history; a nil Body is a deletion.
 	Record(doc directory.Document) error
 }
@@ -99,7 +100,7 @@ func Apply(tx Tx, now time.Time, a directory.Author, ws []directory.Write) ([]di
 func write(tx Tx, doc directory.Document) error {
 	var err error
 	if doc.Body == nil {
-		err = tx.Delete(doc.Ref)
+		err = tx.Delete(doc)
 	} else {
 		err = tx.Put(doc, directory.Keys(doc.Ref, doc.Body))
 	}

@@ -113,8 +113,8 @@ func (t *tx) Put(doc directory.Document, keys []directory.Key) error {
 }
 
 // Delete implements [document.Tx].
-func (t *tx) Delete(ref directory.Ref) error {
-	t.Snapshot.Delete(ref)
+func (t *tx) Delete(doc directory.Document) error {
+	t.Snapshot.Delete(doc.Ref)
 	return nil
 }
 

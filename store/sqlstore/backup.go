@@ -63,7 +63,12 @@ func (s *Store) give() error {
 
 // Backup writes a copy of the database to path while the store goes on. The
 // journal is not in it: records of the last second may be missing.
-func (s *Store) Backup(ctx context.Context, path string) error { return s.db.copyTo(ctx, path) }
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if s.db.shared {
+		return errors.New("sqlstore: PostgreSQL is copied by its own pg_dump")
+	}
+	return s.db.copyTo(ctx, path)
+}
 
 // Backup writes a copy of the database at file to a new file, whole or not at
 // all. A daemon may have the database open, and goes on. Errors are fs.ErrExist
@@ -84,7 +89,7 @@ func Backup(ctx context.Context, file, to string, progress Progress) (Copy, erro
 		return Copy{}, fmt.Errorf("sqlstore: backup: %w", err)
 	}
 	stop := watchSize(to+".tmp", c.Bytes, progress)
-	d := &database{path: file, write: db}
+	d := &database{dialect: onSQLite(), path: file, write: db}
 	err = errors.Join(d.copyTo(ctx, to), db.Close())
 	stop()
 	if err != nil {

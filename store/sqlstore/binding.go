@@ -1,10 +1,13 @@
 package sqlstore
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"bellhop/routing/location"
@@ -16,6 +19,11 @@ func (s *Store) SaveBindings(ctx context.Context, rows []binding.Row) (stale []b
 	// A context that can end makes the driver start a goroutine per statement;
 	// these are over in microseconds.
 	ctx = context.WithoutCancel(ctx)
+	if s.db.shared { // in one order, or two nodes wait for each other
+		rows = slices.SortedFunc(slices.Values(rows), func(a, b binding.Row) int {
+			return cmp.Or(strings.Compare(a.AOR.Domain(), b.AOR.Domain()), strings.Compare(a.AOR.User(), b.AOR.User()))
+		})
+	}
 	err = s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
 		stale = stale[:0] // of a try before
 		insert, update := tx.StmtContext(ctx, s.insertBinding), tx.StmtContext(ctx, s.updateBinding)
@@ -27,6 +35,9 @@ func (s *Store) SaveBindings(ctx context.Context, rows []binding.Row) (stale []b
 			if !ok {
 				stale = append(stale, is)
 			}
+		}
+		if s.db.shared {
+			return s.announceBindings(ctx, tx, rows)
 		}
 		return nil
 	})
@@ -44,7 +55,7 @@ func saveBinding(ctx context.Context, tx *sql.Tx, insert, update *sql.Stmt, r *b
 	var res sql.Result
 	switch {
 	case r.Packed == "":
-		res, err = tx.ExecContext(ctx, "DELETE FROM bindings WHERE domain = ? AND user = ? AND version = ?", domain, user, int64(r.Before))
+		res, err = tx.ExecContext(ctx, `DELETE FROM bindings WHERE domain = ? AND "user" = ? AND version = ?`, domain, user, int64(r.Before))
 	case r.Before == 0:
 		res, err = insert.ExecContext(ctx, domain, user, r.Expires.UnixMilli(), []byte(r.Packed), int64(r.Version))
 	default:
@@ -58,7 +69,7 @@ func saveBinding(ctx context.Context, tx *sql.Tx, insert, update *sql.Stmt, r *b
 	}
 	is.AOR = r.AOR
 	var expires, version int64
-	err = tx.QueryRowContext(ctx, "SELECT expires, packed, version FROM bindings WHERE domain = ? AND user = ?", domain, user).Scan(&expires, &is.Packed, &version)
+	err = tx.QueryRowContext(ctx, `SELECT expires, packed, version FROM bindings WHERE domain = ? AND "user" = ?`, domain, user).Scan(&expires, &is.Packed, &version)
 	if errors.Is(err, sql.ErrNoRows) {
 		return is, r.Packed == "", nil // it is gone as it should be
 	}
@@ -68,7 +79,12 @@ func saveBinding(ctx context.Context, tx *sql.Tx, insert, update *sql.Stmt, r *b
 
 // LoadBindings implements [binding.Saver].
 func (s *Store) LoadBindings(ctx context.Context, add func(binding.Row) error) error {
-	rows, err := s.db.read.QueryContext(ctx, "SELECT domain, user, expires, packed, version FROM bindings WHERE expires > ?", time.Now().UnixMilli())
+	return s.eachBinding(ctx, add, "expires > ?", time.Now().UnixMilli())
+}
+
+// eachBinding calls add with the rows that a condition names.
+func (s *Store) eachBinding(ctx context.Context, add func(binding.Row) error, where string, args ...any) error {
+	rows, err := s.db.read.QueryContext(ctx, `SELECT domain, "user", expires, packed, version FROM bindings WHERE `+where, args...)
 	if err != nil {
 		return fmt.Errorf("sqlstore: load bindings: %w", err)
 	}

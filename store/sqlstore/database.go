@@ -24,17 +24,19 @@ import (
 // migrations are the steps of the schema; the number of a file is the schema
 // after it.
 //
-//go:embed migrations/*.sql
+//go:embed migrations/*/*.sql
 var migrations embed.FS
 
 // ErrNewer reports a database that a newer release wrote.
 var ErrNewer = errors.New("sqlstore: the database has a newer schema")
 
 // database is one SQLite file: a single connection that writes, and others that
-// read beside it.
+// read beside it. Or it is PostgreSQL: then both are the same connections.
 type database struct {
-	path    string
-	write   *sql.DB // one connection; every transaction takes the write lock at once
+	dialect
+
+	path    string  // of the file, or the URL without a password
+	write   *sql.DB // SQLite: one connection; every transaction takes the write lock at once
 	read    *sql.DB
 	synced  bool // the writer syncs on commit; belongs to who holds its connection
 	metrics *metrics
@@ -76,17 +78,13 @@ func openDatabase(ctx context.Context, path string, log *slog.Logger, m *metrics
 	if err := private(path); err != nil {
 		return nil, err
 	}
-	d := &database{path: path, metrics: m}
+	d := &database{dialect: onSQLite(), path: path, metrics: m}
 	if d.write, err = sql.Open("sqlite", dsn(path, true)); err != nil {
 		return nil, fmt.Errorf("sqlstore: open %s: %w", path, err)
 	}
 	d.write.SetMaxOpenConns(1)
 	d.write.SetMaxIdleConns(1)
-	steps, err := fs.Sub(migrations, "migrations")
-	if err == nil {
-		err = d.migrate(ctx, log, steps)
-	}
-	if err != nil {
+	if err := d.migrate(ctx, log, nil); err != nil {
 		return nil, errors.Join(err, d.write.Close())
 	}
 	if d.read, err = sql.Open("sqlite", dsn(path, false)); err != nil {
@@ -111,9 +109,15 @@ func private(path string) error {
 }
 
 // migrate brings the schema to that of this release. A database with data is
-// copied first, to its path with ".schema-N" and the old number.
-func (d *database) migrate(ctx context.Context, log *slog.Logger, steps fs.FS) error {
-	p, err := goose.NewProvider(goose.DialectSQLite3, d.write, steps, goose.WithDisableGlobalRegistry(true))
+// copied first, to its path with ".schema-N" and the old number; one that is
+// shared is not. steps are those of another release; nil: of this.
+func (d *database) migrate(ctx context.Context, log *slog.Logger, steps fs.FS) (err error) {
+	if steps == nil {
+		if steps, err = fs.Sub(migrations, d.migrations); err != nil {
+			return fmt.Errorf("sqlstore: migrations: %w", err)
+		}
+	}
+	p, err := goose.NewProvider(d.goose, d.write, steps, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("sqlstore: migrations: %w", err)
 	}
@@ -128,7 +132,7 @@ func (d *database) migrate(ctx context.Context, log *slog.Logger, steps fs.FS) e
 		return fmt.Errorf("%w: %s has schema %d, this release knows %d", ErrNewer, d.path, current, newest)
 	case current == newest:
 		return nil
-	case current > 0:
+	case current > 0 && !d.shared:
 		to := fmt.Sprintf("%s.schema-%d", d.path, current)
 		if err := d.copyTo(ctx, to); err != nil {
 			return err
@@ -170,10 +174,18 @@ const (
 	powerLoss    promise = true  // synced before the commit returns
 )
 
+// tries is how often a transaction is begun that others get in the way of.
+const tries = 10
+
 // tx runs f in one write transaction, committed when f returns nil. Who waits
 // for the writer waits behind others: transactions are short and none does
-// anything but SQL.
-func (d *database) tx(ctx context.Context, p promise, f func(*sql.Tx) error) (err error) {
+// anything but SQL. Where writers work at the same time, f may run again.
+func (d *database) tx(ctx context.Context, p promise, f func(*sql.Tx) error) error {
+	return d.txAs(ctx, p, nil, f)
+}
+
+// txAs is tx with options of the transaction.
+func (d *database) txAs(ctx context.Context, p promise, o *sql.TxOptions, f func(*sql.Tx) error) (err error) {
 	start := time.Now()
 	defer func() {
 		d.metrics.commit.Observe(time.Since(start).Seconds())
@@ -182,13 +194,28 @@ func (d *database) tx(ctx context.Context, p promise, f func(*sql.Tx) error) (er
 			d.writing.OK()
 		case !refused(err):
 			d.metrics.errors.Inc()
-			what := words(err)
-			d.writing.Fail("store", what+": changes and registrations are refused")
-			if what == health.Full && d.full != nil {
+			d.writing.Fail("store", refusing(err))
+			if words(err) == health.Full && d.full != nil {
 				d.full(context.WithoutCancel(ctx))
 			}
 		}
 	}()
+	if !d.shared {
+		return d.writeAlone(ctx, p, f)
+	}
+	for try := 1; ; try++ { // no pause: who was in the way has committed
+		tx, err := d.write.BeginTx(ctx, o) // what PostgreSQL commits survives anything
+		if err != nil {
+			return fmt.Errorf("sqlstore: begin: %w", err)
+		}
+		if err = finish(tx, f); err == nil || try == tries || !again(err) {
+			return err
+		}
+	}
+}
+
+// writeAlone is a transaction of the only writer there is.
+func (d *database) writeAlone(ctx context.Context, p promise, f func(*sql.Tx) error) error {
 	conn, err := d.write.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("sqlstore: %w", err)
@@ -201,6 +228,11 @@ func (d *database) tx(ctx context.Context, p promise, f func(*sql.Tx) error) (er
 	if err != nil {
 		return fmt.Errorf("sqlstore: begin: %w", err)
 	}
+	return finish(tx, f)
+}
+
+// finish runs f in a transaction and ends it.
+func finish(tx *sql.Tx, f func(*sql.Tx) error) error {
 	if err := f(tx); err != nil {
 		return errors.Join(err, ignoreDone(tx.Rollback()))
 	}
@@ -245,6 +277,9 @@ func refused(err error) bool {
 
 // close closes the connections; the write-ahead log is folded into the file.
 func (d *database) close() error {
+	if d.read == d.write {
+		return d.write.Close()
+	}
 	return errors.Join(d.read.Close(), d.write.Close())
 }
 

@@ -23,6 +23,9 @@ type view struct {
 	row  func(query string, args ...any) *sql.Row
 	rows func(query string, args ...any) (*sql.Rows, error)
 	exec func(query string, args ...any) (sql.Result, error)
+	// told says that others read the history: it has a row of a secret too then,
+	// without the secret.
+	told bool
 }
 
 // viewStmts are what views ask most, prepared.
@@ -134,7 +137,7 @@ func (v *view) names(domain string, kind directory.Kind) (refs []directory.Ref, 
 
 // Bump implements [document.Tx].
 func (v *view) Bump(domain string) (ver directory.Version, err error) {
-	err = v.row(`INSERT INTO versions (domain, n) VALUES (?, 1) ON CONFLICT (domain) DO UPDATE SET n = n + 1
+	err = v.row(`INSERT INTO versions (domain, n) VALUES (?, 1) ON CONFLICT (domain) DO UPDATE SET n = versions.n + 1
 		RETURNING n, (SELECT value FROM meta WHERE name = 'epoch')`, domain).Scan(&ver.N, &ver.Epoch)
 	if err != nil {
 		return ver, fmt.Errorf("sqlstore: version of %q: %w", domain, err)
@@ -144,6 +147,9 @@ func (v *view) Bump(domain string) (ver directory.Version, err error) {
 
 // Put implements [document.Tx].
 func (v *view) Put(doc directory.Document, keys []directory.Key) error {
+	if err := v.tell(doc, []byte{}); err != nil {
+		return err
+	}
 	_, err := v.exec(`INSERT INTO documents (`+documentColumns+`) VALUES (?,?,?,?,?,?,?,?,?)
 		ON CONFLICT (domain, kind, name) DO UPDATE SET epoch = excluded.epoch, n = excluded.n, at = excluded.at,
 		actor = excluded.actor, source = excluded.source, body = excluded.body`, documentArgs(doc)...)
@@ -181,8 +187,22 @@ func (v *view) deleteKeys(ref directory.Ref) error {
 	return nil
 }
 
+// tell tells those who read the history that a secret was written, or that it was
+// deleted, where body is nil.
+func (v *view) tell(doc directory.Document, body []byte) error {
+	if !v.told || !document.Secret(doc.Kind) {
+		return nil
+	}
+	doc.Body = body
+	return v.Record(doc)
+}
+
 // Delete implements [document.Tx].
-func (v *view) Delete(ref directory.Ref) error {
+func (v *view) Delete(doc directory.Document) error {
+	if err := v.tell(doc, nil); err != nil {
+		return err
+	}
+	ref := doc.Ref
 	_, err := v.exec("DELETE FROM documents WHERE domain = ? AND kind = ? AND name = ?", ref.Domain, string(ref.Kind), ref.Name)
 	if err != nil {
 		return fmt.Errorf("sqlstore: delete: %w", err)
@@ -219,10 +239,10 @@ func (s *Store) List(ctx context.Context, domain string, kind directory.Kind, q 
 	args := []any{domain, string(kind), q.Cursor}
 	if q.Q != "" {
 		like := "%" + strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(q.Q) + "%"
-		where += ` AND (name LIKE ? ESCAPE '\'`
+		where += ` AND (LOWER(name) LIKE LOWER(?) ESCAPE '\'`
 		args = append(args, like)
 		if !document.Secret(kind) {
-			where += ` OR CAST(body AS TEXT) LIKE ? ESCAPE '\'`
+			where += ` OR LOWER(` + s.db.bodyText + `) LIKE LOWER(?) ESCAPE '\'`
 			args = append(args, like)
 		}
 		where += ")"
@@ -241,6 +261,9 @@ func (s *Store) List(ctx context.Context, domain string, kind directory.Kind, q 
 // History returns the states a document had, newest first; one with a nil Body
 // is a deletion. Secrets have none.
 func (s *Store) History(ctx context.Context, ref directory.Ref, limit int, cursor string) (docs []directory.Document, next string, err error) {
+	if document.Secret(ref.Kind) {
+		return nil, "", nil
+	}
 	limit = document.Limit(limit)
 	before := int64(1<<63 - 1)
 	if cursor != "" {
@@ -299,18 +322,32 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 	defer s.applying.Unlock()
 	var docs []directory.Document
 	err := s.db.tx(ctx, powerLoss, func(tx *sql.Tx) (err error) {
-		docs, err = document.Apply(viewOf(ctx, tx, s.writing), time.Now(), a, ws)
+		v := viewOf(ctx, tx, s.writing)
+		if s.db.shared {
+			if err := s.announce(ctx, tx, ws); err != nil {
+				return err
+			}
+			v.told = true
+		}
+		docs, err = document.Apply(v, time.Now(), a, ws)
 		return err
 	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
+	s.written(docs)
 	s.Cache.Forget(docs)
+	s.obey(context.WithoutCancel(ctx), docs)
+	return docs[:len(ws)], nil
+}
+
+// obey tells of documents that were written, and removes the bindings that have no
+// ground any more.
+func (s *Store) obey(ctx context.Context, docs []directory.Document) {
 	document.Tell(s.feed, docs)
-	if err := s.Bindings.Deprovision(context.WithoutCancel(ctx), docs); err != nil { // they end by themselves, later
+	if err := s.Bindings.Deprovision(ctx, docs); err != nil { // they end by themselves, later
 		s.log.LogAttrs(ctx, slog.LevelError, "bindings of deleted devices not removed", slog.Any("error", err))
 	}
-	return docs[:len(ws)], nil
 }
 
 // Read runs f on the directory as it is now, in one read transaction. It is over
@@ -321,7 +358,7 @@ func (s *Store) Read(ctx context.Context, f func(directory.View) error) error {
 		return fmt.Errorf("sqlstore: read: %w", context.Cause(ctx))
 	}
 	ctx = context.WithoutCancel(ctx)
-	tx, err := s.db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := s.db.read.BeginTx(ctx, s.db.moment)
 	if err != nil {
 		return s.failed("read", err)
 	}

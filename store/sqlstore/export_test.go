@@ -17,7 +17,7 @@ func Migrate(ctx context.Context, path string, steps fs.FS) error {
 	if err != nil {
 		return err
 	}
-	d := &database{path: path, write: db}
+	d := &database{dialect: onSQLite(), path: path, write: db}
 	return errors.Join(d.migrate(ctx, slog.New(slog.DiscardHandler), steps), db.Close())
 }
 

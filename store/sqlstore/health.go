@@ -16,8 +16,15 @@ import (
 
 // Reasons returns what of the store does not work, nil when all does.
 func (s *Store) Reasons() []feed.Reason {
-	return s.Calls.Reasons(s.disk.health.Append(s.db.reading.Append(s.db.writing.Append(nil))))
+	rs := s.disk.health.Append(s.db.reading.Append(s.db.writing.Append(nil)))
+	if s.seat != nil {
+		rs = s.seat.health.Append(rs)
+	}
+	return s.Calls.Reasons(rs)
 }
+
+// refusing says what follows from an error of a write.
+func refusing(err error) string { return words(err) + ": changes and registrations are refused" }
 
 // words says what an error of the database means, in words that anybody may
 // read: the error itself may have paths and settings in it.
@@ -25,7 +32,7 @@ func words(err error) string {
 	const other = "the database fails"
 	e, ok := errors.AsType[*sqlite.Error](err)
 	if !ok {
-		return cmp.Or(health.Words(err), other)
+		return cmp.Or(pgWords(err), health.Words(err), other)
 	}
 	switch e.Code() & 0xff { // the rest of the code tells where
 	case sqlite3.SQLITE_FULL:

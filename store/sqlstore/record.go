@@ -106,12 +106,41 @@ func insertRecords(ctx context.Context, one, many *sql.Stmt, args []any) error {
 // mergeTail makes one run of the tail, in several transactions: the entries
 // count from the last one on, which takes the tail away.
 func (s *Store) mergeTail(ctx context.Context) error {
-	run, last, err := s.readTail(ctx)
+	if s.db.shared {
+		return s.mergeShared(ctx)
+	}
+	run, last, err := readTail(ctx, s.db.read)
 	if err != nil {
 		return err
 	}
+	return s.mergeRun(ctx, run, last, func(f func(*sql.Tx) error) error { return s.db.tx(ctx, processDeath, f) })
+}
+
+// mergeShared merges in one transaction, which is in nobody's way: as of one
+// moment, since others append meanwhile, and only where nobody else does.
+func (s *Store) mergeShared(ctx context.Context) error {
+	return s.db.txAs(ctx, processDeath, &sql.TxOptions{Isolation: sql.LevelRepeatableRead}, func(tx *sql.Tx) error {
+		var alone bool
+		if err := tx.QueryRowContext(ctx, "SELECT pg_try_advisory_xact_lock"+lockKey(lockMerge)).Scan(&alone); err != nil || !alone {
+			return err
+		}
+		run, last, err := readTail(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if last == 0 {
+			s.tail.Store(0)
+			return nil
+		}
+		return s.mergeRun(ctx, run, last, func(f func(*sql.Tx) error) error { return f(tx) })
+	})
+}
+
+// mergeRun makes a run of the tail up to its row last. Each part of it is done
+// by do.
+func (s *Store) mergeRun(ctx context.Context, run *record.Run, last int64, do func(func(*sql.Tx) error) error) error {
 	var n int64
-	err = s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
+	err := do(func(tx *sql.Tx) error {
 		if err := tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(run), 0) + 1 FROM record_runs").Scan(&n); err != nil {
 			return fmt.Errorf("sqlstore: merge: %w", err)
 		}
@@ -122,11 +151,11 @@ func (s *Store) mergeTail(ctx context.Context) error {
 		return err
 	}
 	for parties := range slices.Chunk(run.Parties(), runCommit) {
-		if err := s.db.tx(ctx, processDeath, func(tx *sql.Tx) error { return s.insertEntries(ctx, tx, n, run, parties) }); err != nil {
+		if err := do(func(tx *sql.Tx) error { return s.insertEntries(ctx, tx, n, run, parties) }); err != nil {
 			return err
 		}
 	}
-	return s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
+	return do(func(tx *sql.Tx) error {
 		low, high := run.Span()
 		if _, err := tx.ExecContext(ctx, "INSERT INTO record_runs (run, low, high) VALUES (?, ?, ?)", n, low, high); err != nil {
 			return fmt.Errorf("sqlstore: merge: %w", err)
@@ -134,7 +163,7 @@ func (s *Store) mergeTail(ctx context.Context) error {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM record_tail WHERE seq <= ?", last); err != nil {
 			return fmt.Errorf("sqlstore: merge: %w", err)
 		}
-		return tx.QueryRowContext(ctx, "SELECT COALESCE(SUM(calls), 0) FROM record_tail").Scan((*tailCount)(&s.tail))
+		return tx.QueryRowContext(ctx, tailCalls).Scan((*tailCount)(&s.tail))
 	})
 }
 
@@ -165,8 +194,11 @@ func insertEntry(rows int) string {
 }
 
 // readTail returns the tail as one run, and its last row.
-func (s *Store) readTail(ctx context.Context) (run *record.Run, last int64, err error) {
-	rows, err := s.db.read.QueryContext(ctx, "SELECT seq, entries FROM record_tail ORDER BY seq")
+func readTail(ctx context.Context, from interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+},
+) (run *record.Run, last int64, err error) {
+	rows, err := from.QueryContext(ctx, "SELECT seq, entries FROM record_tail ORDER BY seq")
 	if err != nil {
 		return nil, 0, fmt.Errorf("sqlstore: merge: %w", err)
 	}
@@ -279,7 +311,7 @@ func ceilID(t time.Time) int64 {
 
 // idsOf returns the calls that any of numbers was in, newest first, each once.
 func (s *Store) idsOf(ctx context.Context, domain string, numbers []string, low, high int64) (ids []int64, err error) {
-	tx, err := s.db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}) // tail and runs as of one moment
+	tx, err := s.db.read.BeginTx(ctx, s.db.moment) // tail and runs as of one moment
 	if err != nil {
 		return nil, err
 	}
@@ -289,8 +321,8 @@ func (s *Store) idsOf(ctx context.Context, domain string, numbers []string, low,
 		args = append(args, n)
 	}
 	ids, err = collect(ctx, tx, ids, func(b []byte, ids []int64) ([]int64, error) { return record.DecodeIDs(ids, b) },
-		`SELECT e.ids FROM record_runs r CROSS JOIN record_entries e ON e.run = r.run
-		WHERE r.high >= ? AND r.low < ? AND e.domain = ? AND e.number IN (`+strings.TrimSuffix(strings.Repeat("?,", len(numbers)), ",")+")", args...)
+		`SELECT e.ids FROM record_runs r CROSS JOIN record_entries e
+		WHERE e.run = r.run AND r.high >= ? AND r.low < ? AND e.domain = ? AND e.number IN (`+strings.TrimSuffix(strings.Repeat("?,", len(numbers)), ",")+")", args...)
 	if err != nil {
 		return nil, err
 	}

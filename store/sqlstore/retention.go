@@ -187,7 +187,11 @@ func dropRecords(ctx context.Context, tx *sql.Tx, ids []any) (int64, error) {
 func dropStories(ctx context.Context, tx *sql.Tx, ids []any) (n int64, err error) {
 	for _, id := range ids {
 		var body []byte
-		if err := tx.QueryRowContext(ctx, "SELECT body FROM records WHERE id = ?", id).Scan(&body); err != nil {
+		err := tx.QueryRowContext(ctx, "SELECT body FROM records WHERE id = ?", id).Scan(&body)
+		if errors.Is(err, sql.ErrNoRows) {
+			continue // somebody else took it away
+		}
+		if err != nil {
 			return n, err
 		}
 		without, had, err := record.WithoutStory(body)
@@ -210,13 +214,13 @@ func dropStories(ctx context.Context, tx *sql.Tx, ids []any) (n int64, err error
 func (s *Store) dropHistory(ctx context.Context, domain string, before time.Time) error {
 	owner := domain
 	if domain == "" {
-		owner = "\x00" // rows of "" with the kind of domains belong to those
+		owner = " " // no name of a domain: rows of "" with the kind of domains belong to those
 	}
 	for {
 		var n int64
 		err := s.db.tx(ctx, processDeath, func(tx *sql.Tx) error {
 			res, err := tx.ExecContext(ctx, `DELETE FROM history WHERE id IN (
-				SELECT id FROM history WHERE at < ?1 AND id < COALESCE((SELECT id FROM history WHERE at >= ?1 ORDER BY id LIMIT 1), 1 << 62)
+				SELECT id FROM history WHERE at < ?1 AND id < COALESCE((SELECT id FROM history WHERE at >= ?1 ORDER BY id LIMIT 1), 4611686018427387904)
 				AND (domain = ?2 AND (domain <> '' OR kind <> ?3) OR domain = '' AND kind = ?3 AND name = ?4) ORDER BY id LIMIT ?5)`,
 				before.UnixMilli(), domain, string(directory.KindDomain), owner, retireBatch)
 			if err != nil {
@@ -321,6 +325,9 @@ func (s *Store) keepHouse(ctx context.Context) error {
 			return nil
 		case <-first.C:
 		case <-tick.C:
+		}
+		if s.seat != nil && !s.seat.keeper.Load() {
+			continue // another node does
 		}
 		if err := s.retire(ctx, time.Now()); err != nil && ctx.Err() == nil {
 			s.log.LogAttrs(ctx, slog.LevelError, "old records not taken away", slog.Any("error", err))

@@ -17,8 +17,8 @@ func (s *Store) SaveSession(ctx context.Context, v directory.Session) error {
 	if err != nil {
 		return fmt.Errorf("sqlstore: session: %w", err)
 	}
-	return s.exec(ctx, `INSERT INTO sessions (hash, domain, user, expires, body) VALUES (?,?,?,?,?)
-		ON CONFLICT (hash) DO UPDATE SET domain = excluded.domain, user = excluded.user, expires = excluded.expires, body = excluded.body`,
+	return s.exec(ctx, `INSERT INTO sessions (hash, domain, "user", expires, body) VALUES (?,?,?,?,?)
+		ON CONFLICT (hash) DO UPDATE SET domain = excluded.domain, "user" = excluded."user", expires = excluded.expires, body = excluded.body`,
 		v.Hash, v.Domain, v.User, v.Expires.UnixMilli(), body)
 }
 
@@ -29,7 +29,7 @@ func (s *Store) Session(ctx context.Context, hash string) (directory.Session, er
 
 // Sessions returns the sign-ins of a user.
 func (s *Store) Sessions(ctx context.Context, domain, user string) ([]directory.Session, error) {
-	return all[directory.Session](ctx, s, "SELECT body FROM sessions WHERE domain = ? AND user = ? ORDER BY hash", domain, user)
+	return all[directory.Session](ctx, s, `SELECT body FROM sessions WHERE domain = ? AND "user" = ? ORDER BY hash`, domain, user)
 }
 
 // TouchSession sets when a sign-in was last used; one that is gone stays gone.
@@ -54,6 +54,12 @@ func (s *Store) DeleteSession(ctx context.Context, hash string) error {
 // dropSessions forgets the sign-ins that are over.
 func (s *Store) dropSessions(ctx context.Context) error {
 	return s.exec(ctx, "DELETE FROM sessions WHERE expires < ?", time.Now().UnixMilli())
+}
+
+// dropBindings forgets the bindings that ended long ago: those of a node that is
+// no more.
+func (s *Store) dropBindings(ctx context.Context) error {
+	return s.exec(ctx, "DELETE FROM bindings WHERE expires < ?", time.Now().Add(-time.Hour).UnixMilli())
 }
 
 // SaveToken creates or replaces a token by its hash; [directory.ErrExists] says

@@ -1,11 +1,16 @@
 // Package sqlstore keeps everything in one SQLite file and a folder of journals:
 // the directory with versions and history, sign-ins and tokens, bindings, and
-// the records of calls. It is the default store of a node.
+// the records of calls. It is the default store of a node. Or it keeps it in a
+// PostgreSQL that several nodes share, each with a journal of its own.
 //
 // One connection writes, every transaction taking the write lock at once; others
 // read beside it (write-ahead log). Settings and records are synced before they
 // are acknowledged; bindings survive the death of the process at once and a loss
 // of power after a second (trust.md §3).
+//
+// In PostgreSQL a settings transaction locks the rows of the versions that it
+// increments. A node has a [seat] there: a lock on its number, and an ear for what
+// others write, which it follows through the history.
 //
 // [Store] is the directory and the records. What a call needs is in memory, in
 // the parts of it: [Store.Bindings], [Store.Calls] and [Store.Cache].
@@ -28,6 +33,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"bellhop/feed"
+	"bellhop/routing/directory"
 	"bellhop/store/binding"
 	"bellhop/store/cache"
 	"bellhop/store/journal"
@@ -40,6 +46,11 @@ const FileName = "bellhop.db"
 type Options struct {
 	// File is the SQLite database; it and its folder are made, for the owner only.
 	File string
+	// PostgreSQL is used in place of File; nil: it is not.
+	PostgreSQL *PostgreSQL
+	// Keys are compared with those of other nodes on one PostgreSQL; nil: they
+	// are not.
+	Keys Keys
 	// Journal is the folder of the call journal; it is made. "" keeps calls in
 	// memory until they are records.
 	Journal string
@@ -66,7 +77,8 @@ type Store struct {
 	Cache *cache.Cache
 
 	db    *database
-	lock  *os.File // held while the database is ours; nil after Close
+	lock  *os.File // held while database or journal are ours; nil after Close
+	seat  *seat    // at a database that is shared; nil: it is not
 	disk  *disk
 	feed  *feed.Stream
 	log   *slog.Logger
@@ -74,7 +86,9 @@ type Store struct {
 	dirty atomic.Bool  // bindings were committed that are not synced
 
 	batch    batch
-	applying sync.Mutex // from the begin of Apply until the cache has forgotten
+	applying sync.Mutex                   // from the begin of Apply until the cache has forgotten
+	known    map[string]directory.Version // of domains, as followed; guarded by applying
+	ours     map[change]bool              // what we wrote and did not follow yet; guarded by applying
 
 	reading, writing                viewStmts
 	insert, insertMany, insertEntry *sql.Stmt
@@ -82,11 +96,18 @@ type Store struct {
 }
 
 // New opens the database, migrates it, and loads bindings and journal. Errors
-// are [ErrNewer], [ErrInUse], [journal.ErrNewer] and those of the file system and SQLite.
+// are [ErrNewer], [ErrInUse], [ErrKeys], [journal.ErrNewer] and those of the file
+// system and the database.
 func New(ctx context.Context, o Options) (*Store, error) {
 	s := &Store{feed: o.Feed, log: o.Logger}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if o.PostgreSQL != nil {
+		if err := s.openShared(ctx, o); err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		return s, nil
 	}
 	if err := s.take(o.File); err != nil {
 		return nil, err
@@ -113,10 +134,16 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if err := s.db.read.QueryRowContext(ctx, "SELECT COALESCE(SUM(calls), 0) FROM record_tail").Scan((*tailCount)(&s.tail)); err != nil {
+	if err := s.db.read.QueryRowContext(ctx, tailCalls).Scan((*tailCount)(&s.tail)); err != nil {
 		return fmt.Errorf("sqlstore: %w", err)
 	}
-	if s.Bindings, err = binding.New(ctx, binding.Options{Saver: s, Feed: o.Feed, Logger: o.Logger, Registerer: o.Registerer}); err != nil {
+	bindings := binding.Options{Saver: s, Node: o.Node, Shared: s.db.shared, Feed: o.Feed, Logger: o.Logger, Registerer: o.Registerer}
+	if s.db.shared {
+		if s.known, err = s.Versions(ctx); err != nil { // before the cache reads anything
+			return err
+		}
+	}
+	if s.Bindings, err = binding.New(ctx, bindings); err != nil {
 		return err
 	}
 	s.Calls, err = journal.New(journal.Options{
@@ -131,6 +158,9 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	return err
 }
 
+// tailCalls counts the calls in the tail.
+const tailCalls = "SELECT CAST(COALESCE(SUM(calls), 0) AS BIGINT) FROM record_tail"
+
 // tailCount scans a number into an atomic one.
 type tailCount atomic.Int64
 
@@ -144,17 +174,20 @@ func (t *tailCount) Scan(v any) error {
 	return nil
 }
 
+// onceOnly ends the insert of what may come again.
+const onceOnly = " ON CONFLICT DO NOTHING"
+
 // prepare prepares what is written often.
 func (s *Store) prepare(ctx context.Context) error {
 	for _, p := range []struct {
 		stmt  **sql.Stmt
 		query string
 	}{
-		{&s.insert, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(1, 3)},
-		{&s.insertMany, "INSERT OR IGNORE INTO records (id, domain, body) VALUES " + placeholders(recordRows, 3)},
+		{&s.insert, "INSERT INTO records (id, domain, body) VALUES " + placeholders(1, 3) + onceOnly},
+		{&s.insertMany, "INSERT INTO records (id, domain, body) VALUES " + placeholders(recordRows, 3) + onceOnly},
 		{&s.insertEntry, insertEntry(runRows)},
-		{&s.insertBinding, "INSERT INTO bindings (domain, user, expires, packed, version) VALUES (?,?,?,?,?) ON CONFLICT (domain, user) DO NOTHING"},
-		{&s.updateBinding, "UPDATE bindings SET expires = ?, packed = ?, version = ? WHERE domain = ? AND user = ? AND version = ?"},
+		{&s.insertBinding, `INSERT INTO bindings (domain, "user", expires, packed, version) VALUES (?,?,?,?,?)` + onceOnly},
+		{&s.updateBinding, `UPDATE bindings SET expires = ?, packed = ?, version = ? WHERE domain = ? AND "user" = ? AND version = ?`},
 	} {
 		st, err := s.db.write.PrepareContext(ctx, p.query)
 		if err != nil {
@@ -171,15 +204,15 @@ func (s *Store) prepare(ctx context.Context) error {
 }
 
 // Run keeps the store until ctx ends: it expires bindings, batches records,
-// confirms the cache, syncs, and takes away what is kept no longer. What was acknowledged is saved when it returns.
+// confirms the cache, follows what other nodes write, syncs, and takes away what is kept no longer. What was acknowledged is saved when it returns.
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 6)
-	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync, s.keepHouse} {
+	errs := make([]error, 7)
+	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync, s.keepHouse, s.attend} {
 		wg.Go(func() { errs[i] = run(ctx) })
 	}
 	wg.Wait()
-	errs[5] = s.syncNow(context.WithoutCancel(ctx))
+	errs[6] = s.syncNow(context.WithoutCancel(ctx))
 	return errors.Join(errs...)
 }
 
@@ -200,7 +233,7 @@ func (s *Store) sync(ctx context.Context) error {
 			s.probe(ctx)
 			err = s.syncNow(ctx)
 		case <-hour.C:
-			err = s.dropSessions(ctx)
+			err = errors.Join(s.dropSessions(ctx), s.dropBindings(ctx))
 		}
 		if err != nil && ctx.Err() == nil {
 			s.log.LogAttrs(ctx, slog.LevelError, "store not synced", slog.Any("error", err))
@@ -231,5 +264,11 @@ func (s *Store) Close() error {
 	if s.Calls != nil {
 		errs = append(errs, s.Calls.Close())
 	}
-	return errors.Join(append(errs, s.db.close(), s.give())...)
+	if s.db != nil {
+		errs = append(errs, s.db.close())
+	}
+	if s.seat != nil {
+		errs = append(errs, s.seat.close())
+	}
+	return errors.Join(append(errs, s.give())...)
 }

@@ -105,6 +105,7 @@ func outside() map[string][]string {
 		"github.com/danielgtaylor/huma":   {"control"},
 		"github.com/pressly/goose":        {"store"},
 		"modernc.org/sqlite":              {"store"},
+		"github.com/jackc/pgx":            {"store"},
 		"github.com/nyaruka/phonenumbers": {"routing/dial"},
 	}
 }
