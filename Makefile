@@ -28,7 +28,7 @@ test: ## all set-up, lint, unit, race and end-to-end tests: what CI runs
 
 all: check-generated lint build race ## all checks, before a commit
 
-setup: ## install what the tests need: redis-server, sip-tester, baresip (Debian)
+setup: ## install what the tests need: redis-server, PostgreSQL, sip-tester, baresip (Debian)
 	.ci/setup
 
 build: ## the daemon, reproducibly, as bin/bellhop
