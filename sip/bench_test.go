@@ -27,6 +27,7 @@ type mirror struct {
 
 	mu   sync.Mutex // guards what follows: a worker may answer
 	sent []byte     // what the server sent first since
+	last []byte     // and what last
 	n    int        // how many messages it sent
 }
 
@@ -56,6 +57,7 @@ func (m *mirror) WriteTo(p []byte, _ net.Addr) (int, error) {
 	if m.n == 0 {
 		m.sent = append(m.sent[:0], p...)
 	}
+	m.last = append(m.last[:0], p...)
 	m.n++
 	return len(p), nil
 }
