@@ -240,8 +240,7 @@ type Outcomes struct {
 type Plan struct {
 	Decision Decision
 	// Anchored says why the call cannot be proxied (architecture.md §3); ""
-	// means it is proxied. Until anchored calls exist the shell answers 501
-	// with these words.
+	// means it is proxied.
 	Anchored RuleName
 	// Hops are the forwards that led here, oldest first: Diversion (RFC 5806)
 	// and History-Info (RFC 7044) are written from them, and the caller gets 181.

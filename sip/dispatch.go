@@ -116,10 +116,6 @@ func (s *Server) forward(ln *lane.Lane, set *transaction.Set, srv *transaction.S
 		case routing.Reject:
 			s.proxy.Reply(srv, d.Status, d.Reason, nil)
 		case routing.Ring:
-			if plan.Anchored != "" && len(d.Stages) == 0 {
-				s.proxy.Reply(srv, 501, "", nil)
-				return
-			}
 			s.proxy.Forward(set, srv, &d, &from, popped)
 		default:
 			panic("sip: unknown decision")

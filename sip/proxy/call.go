@@ -477,6 +477,9 @@ func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routin
 	loop := x.loop(&p.Msg)
 	for _, s := range d.Stages {
 		for _, t := range s.Targets {
+			if t.Trunk != "" {
+				continue // trunks take calls, and nothing else
+			}
 			o := outgoing{
 				flow: t.Flow, uri: []byte(t.Contact), routes: t.Path, loop: loop,
 				realm: from.Realm, from: from, domain: from.Domain, popped: popped,
