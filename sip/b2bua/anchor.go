@@ -186,7 +186,7 @@ func (a *anchor) request() *wire.Message {
 // Registered takes a device that registered while the number rings. It is for
 // steps of the call's lane.
 func (a *anchor) Registered(target ring.Target) {
-	if !a.rings.Joins(&target) {
+	if a.a.secure && !target.Flow.Secure() || !a.rings.Joins(&target) {
 		return
 	}
 	a.step(ring.Registered{Now: a.tick(), Target: target})

@@ -102,7 +102,7 @@ func (br *branch) meet() {
 	m := a.request()
 	br.d = dialog{
 		leg: call.B, callID: newTag(), localTag: newTag(), target: br.target.Contact, localSeq: firstSeq, flow: br.target.Flow,
-		side: auth.LineSide(a.rings.Number, &br.target), home: a.domain,
+		side: auth.LineSide(a.rings.Number, &br.target), home: a.domain, secure: a.a.secure,
 	}
 	if m != nil {
 		br.d.local, br.d.remote = a.shown(m, br.target.Identity), nameOf(m, wire.To)
@@ -155,8 +155,19 @@ func (br *branch) begin(s call.Session) {
 		return
 	}
 	if !br.send(&invite{flow: br.target.Flow, uri: br.target.Contact, routes: br.target.Path}) {
-		br.a.step(ring.Failed{Now: br.a.now, Branch: br.id})
+		br.unsent()
 	}
+}
+
+// unsent says that the INVITE could not be sent: its flow is gone. A device that
+// comes back gets another branch (rule ring.devices).
+func (br *branch) unsent() {
+	a := br.a
+	br.finished(408)
+	for _, p := range br.pairs {
+		p.step(call.Response{Now: a.now, Leg: call.B, ID: call.First, Status: 408})
+	}
+	a.step(ring.Failed{Now: a.now, Branch: br.id})
 }
 
 // send sends the INVITE once more as a new transaction; false: it could not be.

@@ -34,6 +34,7 @@ type dialog struct {
 	home string // canonical name of the domain of side
 
 	stranger bool // somebody outside that no trunk vouches for
+	secure   bool // over TLS all the way: its URIs are sips (RFC 3261 §26.2.2)
 	sdp      body // the session description that it was sent last
 }
 
@@ -103,7 +104,7 @@ func (a *anchor) meet() bool {
 		leg: call.A, callID: string(m.CallID()), localTag: a.tag, remoteTag: string(m.FromTag()),
 		local: nameOf(m, wire.To), remote: nameOf(m, wire.From), target: string(m.ContactURI()), routes: routesOf(m),
 		localSeq: firstSeq, remoteSeq: m.CSeq(), flow: p.Flow, side: a.b.ends.CallerSide(p.Flow, &a.from),
-		home: a.from.Caller.Domain,
+		home: a.from.Caller.Domain, secure: isSIPS(m.RequestURI()),
 	}
 	a.a.stranger = a.from.Origin == routing.OriginStranger
 	if a.from.Trunk.Trunk != "" {
@@ -112,6 +113,10 @@ func (a *anchor) meet() bool {
 	a.a.contact = a.b.contact(&a.a, a.domain)
 	return a.a.target != ""
 }
+
+// isSIPS reports whether a URI is to be reached over TLS all the way (RFC 3261
+// §26.2.2).
+func isSIPS(uri []byte) bool { return len(uri) > 5 && strings.EqualFold(string(uri[:5]), "sips:") }
 
 // firstSeq is the CSeq before our first request in a dialog.
 const firstSeq = 0
@@ -127,12 +132,17 @@ func (b *B2BUA) contact(d *dialog, domain string) string {
 			b.log.Warn("no token for a call", "err", err)
 		}
 	}
-	out := append([]byte("<sip:"), token...)
+	scheme, param := "<sip:", auth.TransportParam(d.flow.Transport)
+	if d.secure { // RFC 3261 §8.1.1.8
+		if scheme = "<sips:"; d.flow.Transport == location.TLS {
+			param = ""
+		}
+	}
+	out := append([]byte(scheme), token...)
 	if len(token) > 0 {
 		out = append(out, '@')
 	}
-	out = b.net.Advertise(d.flow.Local).AppendTo(out)
-	out = append(out, auth.TransportParam(d.flow.Transport)...)
+	out = append(b.net.Advertise(d.flow.Local).AppendTo(out), param...)
 	return string(append(out, '>'))
 }
 

@@ -20,7 +20,6 @@ type trunk struct {
 	names    []string // of the trunks that are still to be tried
 	attempts []transport.Attempt
 	at       transport.Attempt // under way
-	tried    bool              // at is one
 	rang     bool              // a 101 to 199 came: there is no failing over any more
 	answered bool              // its challenge was answered
 	over     bool              // no attempt follows
@@ -67,7 +66,10 @@ func (t *trunk) next() {
 	for !t.over {
 		for len(t.attempts) > 0 {
 			t.at, t.attempts = t.attempts[0], t.attempts[1:]
-			t.tried, t.answered, t.line = true, false, nil
+			t.answered, t.line = false, nil
+			if t.br.d.secure && !t.at.Flow.Secure() {
+				continue // sips never falls back (trust.md §1)
+			}
 			if t.send() {
 				return
 			}
