@@ -80,22 +80,47 @@ func TestOptionsToTheServer(t *testing.T) {
 	})
 }
 
-// TestOwnRoute: a phone may name us as its outbound proxy.
+// TestOwnRoute: a phone may name us as its outbound proxy, by an address or by
+// whatever name it has for us (RFC 3261 §16.4), and nobody beside.
 func TestOwnRoute(t *testing.T) {
 	t.Parallel()
-	in(t, func(t *testing.T, h *house) {
-		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
-		r := out(ana, "MESSAGE", "1002")
-		r.Routes = []string{"<sip:192.0.2.1:5060;lr>"}
-		r.Lines = []string{ana.Credentials(t, "MESSAGE", r.URI)}
-		ana.Send(r)
-		got := ben.Wait(t, "MESSAGE")
-		if len(got.Headers("Route")) != 0 {
-			t.Errorf("forwarded with Route:\n%s", got.Raw)
-		}
-		reply(ben, got, 200)
-		ana.Wait(t, "200 MESSAGE")
-	})
+	for _, tt := range []struct {
+		name   string
+		routes []string
+		want   bool
+	}{
+		{"our address", []string{"<sip:192.0.2.1:5060;lr>"}, true},
+		{"our address twice", []string{"<sip:192.0.2.1:5060;lr>, <sip:192.0.2.1;lr>"}, true},
+		{"our address at another port, as a load balancer has", []string{"<sip:192.0.2.1:15061;transport=tls;lr>"}, true},
+		{"the domain", []string{"<sip:bellhop.test;lr>"}, true},
+		{"a name of the DNS", []string{"<sip:sip7.pbx.example:5061;transport=tls;lr>"}, true},
+		{"another address", []string{"<sip:198.51.100.1;lr>"}, false},
+		{"another IPv6 address", []string{"<sip:[2001:db8::1];lr>"}, false},
+		{"a name behind us", []string{"<sip:192.0.2.1;lr>", "<sip:sip7.pbx.example;lr>"}, false},
+		{"a second name", []string{"<sip:sip7.pbx.example;lr>, <sip:sip8.pbx.example;lr>"}, false},
+		{"no URI", []string{"<sip:>"}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+				r := out(ana, "MESSAGE", "1002")
+				r.Routes = tt.routes
+				r.Lines = []string{ana.Credentials(t, "MESSAGE", r.URI)}
+				ana.Send(r)
+				if !tt.want {
+					ana.Wait(t, "403 MESSAGE")
+					return
+				}
+				got := ben.Wait(t, "MESSAGE")
+				if len(got.Headers("Route")) != 0 {
+					t.Errorf("forwarded with Route:\n%s", got.Raw)
+				}
+				reply(ben, got, 200)
+				ana.Wait(t, "200 MESSAGE")
+			})
+		})
+	}
 }
 
 // TestBorder is the table of trust.md §1 for what a device sends.

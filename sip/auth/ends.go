@@ -124,16 +124,39 @@ func (e *Ends) OurRoute(v wire.Value) bool {
 }
 
 // Popped reports whether the topmost Route of a request that belongs to no
-// dialog is ours, to be popped. It is not ok when there is one of somebody else:
-// a device has no business to route past us.
+// dialog is ours, to be popped: the phone's outbound proxy, which may be written
+// with any of our names. It is not ok when there is one of somebody else: a
+// device has no business to route past us.
 func (e *Ends) Popped(p *transport.Packet) (popped, ok bool) {
 	for v := range p.Msg.All(wire.Route) {
-		if !e.OurRoute(v) {
+		if !e.OurRoute(v) && (popped || !e.hop(v, p.Flow)) {
 			return false, false
 		}
 		popped = true
 	}
 	return popped, true
+}
+
+// hop reports whether a topmost Route is the hop by which its request came here
+// (RFC 3261 §16.4). Nobody tells us all our names in the DNS, and the port of one
+// may come from an SRV record or belong to a load balancer; so any name is taken
+// for us, and any port of our addresses. What comes over WebSocket came the only
+// way a browser has (RFC 7118 §5.5).
+func (e *Ends) hop(v wire.Value, flow location.Flow) bool {
+	na, ok := wire.ParseNameAddr(v.Bytes())
+	if !ok {
+		return false
+	}
+	u, ok := wire.ParseURI(na.URI)
+	if !ok || len(u.Host) == 0 {
+		return false
+	}
+	if flow.Transport == location.WS || flow.Transport == location.WSS {
+		return true
+	}
+	addr, err := netip.ParseAddr(string(bytes.Trim(u.Host, "[]")))
+	return err != nil || addr == flow.Local.Addr() ||
+		slices.ContainsFunc(e.ours, func(ours netip.AddrPort) bool { return addr == ours.Addr() })
 }
 
 // CallerSide is the caller as the token of a call names it: its binding when it

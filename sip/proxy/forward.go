@@ -148,11 +148,12 @@ func (c *composer) recordRoute(at netip.AddrPort, tr location.Transport, sips bo
 func isSIPS(uri []byte) bool { return len(uri) > 5 && bytes.EqualFold(uri[:5], []byte("sips:")) }
 
 // dropRoutes takes out the Route values that were for us: one, or two where the
-// call crosses from one listener to another.
+// call crosses from one listener to another. Outside of a dialog all of them are
+// ([auth.Ends.Popped]).
 func (x *Proxy) dropRoutes(c *composer, m *wire.Message, o *outgoing) {
 	if o.popped {
 		for v := range m.All(wire.Route) {
-			if !x.ends.OurRoute(v) {
+			if o.inside && !x.ends.OurRoute(v) {
 				return
 			}
 			c.Remove(v)
