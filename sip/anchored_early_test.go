@@ -183,6 +183,24 @@ func TestAnchoredEnds(t *testing.T) {
 			x.ben.Wait(t, "ACK")
 			x.leg.Refused(x.ana.Wait(t, "487 INVITE"))
 		}, "caller-gave-up"},
+		{"a phone that registers joins", nil, nil, func(t *testing.T, x *cast) {
+			t.Helper()
+			inv := x.ben.Wait(t, "INVITE")
+			x.ben.Reply(inv, siptest.Answer{Status: 180})
+			x.ana.Wait(t, "180 INVITE")
+			soft := x.h.registered(t, "soft-1002", 22)
+			joins := soft.Wait(t, "INVITE")
+			if joins.CallID() == inv.CallID() {
+				t.Error("two legs have one Call-ID")
+			}
+			soft.Reply(joins, withSDP(200))
+			soft.Wait(t, "ACK")
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			x.ben.Reply(x.ben.Wait(t, "CANCEL"), siptest.Answer{Status: 200})
+			x.ben.Reply(inv, siptest.Answer{Status: 487})
+			x.ben.Wait(t, "ACK")
+			over(t, x.leg, soft.Answered(joins))
+		}, "answered"},
 		{"the answer crosses the CANCEL", nil, nil, func(t *testing.T, x *cast) {
 			t.Helper()
 			inv := x.ben.Wait(t, "INVITE")

@@ -66,6 +66,21 @@ func TestOutByTrunk(t *testing.T) {
 				t.Errorf("%d calls are left on the trunk", s.Calls)
 			}
 		}},
+		{"it ends after four hours", twoPeers, func(t *testing.T, x *cast) {
+			t.Helper()
+			inv := x.c1.Wait(t, "INVITE")
+			x.c1.Reply(inv, withSDP(200))
+			x.c1.Wait(t, "ACK")
+			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
+			start := time.Now()
+			x.ana.Patience, x.c1.Patience = 5*time.Hour, 5*time.Hour
+			for _, p := range []*siptest.Phone{x.ana, x.c1} {
+				p.Reply(p.Wait(t, "BYE"), siptest.Answer{Status: 200})
+			}
+			if d := time.Since(start).Round(time.Minute); d != 4*time.Hour {
+				t.Errorf("BYE after %v", d)
+			}
+		}},
 		{"503 fails over at once", twoPeers, func(t *testing.T, x *cast) {
 			t.Helper()
 			inv := x.c1.Wait(t, "INVITE")

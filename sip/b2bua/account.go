@@ -19,6 +19,9 @@ func (a *anchor) nextTag() string {
 // update changes the account of the call; others see it when the step is over.
 // What was handed on never changes.
 func (a *anchor) update(change func(*feed.Call)) {
+	if a.released {
+		return
+	}
 	if !a.dirty {
 		next := *a.live
 		next.Legs = slices.Clone(next.Legs)
@@ -31,7 +34,7 @@ func (a *anchor) update(change func(*feed.Call)) {
 // rung since, so that a restart can end what rings (trust.md §3).
 func (a *anchor) show() {
 	switch {
-	case a.over:
+	case a.over, a.released:
 	case a.rung && !a.joined:
 		a.journal()
 	case a.dirty:
@@ -43,7 +46,7 @@ func (a *anchor) show() {
 // journal writes the call down. Of an answered one that is a sign of life (rule
 // busy): it was answered, or refreshed.
 func (a *anchor) journal() {
-	if a.over {
+	if a.over || a.released {
 		return
 	}
 	a.rung = false

@@ -146,6 +146,26 @@ func (a *anchor) leave() {
 	}
 	a.lane.Let()
 	a.b.metrics.live.Dec()
+	a.forget()
+}
+
+// forget lets go of what the transactions that linger for half a minute have no
+// use for: they only acknowledge what comes again.
+func (a *anchor) forget() {
+	a.live, a.rings, a.hops, a.timers, a.pending = nil, routing.Ring{}, nil, nil, nil
+	a.ring, a.sess = ring.State{}, call.Session{}
+	pairs := []*pair{a.talks}
+	for _, br := range a.branches {
+		br.final, br.target.Path = nil, nil
+		pairs = append(pairs, br.pairs...)
+	}
+	for _, p := range pairs {
+		if p != nil {
+			p.legs[call.A].sdp, p.legs[call.B].sdp, p.kept = body{}, body{}, body{}
+			p.open, p.timers, p.reliable, p.first.srv = nil, nil, nil, nil
+		}
+	}
+	a.srv = nil
 }
 
 // refuse ends a call that never rang.
@@ -324,7 +344,7 @@ func (a *anchor) visit(o ring.Outcome) {
 // decided goes on with the plan of the next number.
 func (a *anchor) decided(plan routing.Plan, trace routing.Trace, err error) {
 	now := a.tick()
-	if _, ended := a.ring.Ended(); ended {
+	if _, ended := a.ring.Ended(); ended || a.released {
 		return
 	}
 	a.tell(trace)

@@ -280,7 +280,7 @@ func (br *branch) took(res *wire.Message) {
 		if status/100 == 3 {
 			br.redirect = string(res.ContactURI())
 		}
-		if status != 487 && !a.srv.Done() {
+		if status != 487 && a.request() != nil {
 			br.final = res.Clone()
 		}
 	}
@@ -399,7 +399,7 @@ func (a *anchor) reply(e ring.Reply) {
 // rang notes that a branch rings.
 func (br *branch) rang(status int) {
 	a := br.a
-	if status <= 100 || a.live.Legs[br.leg].State != feed.Calling {
+	if status <= 100 || a.released || a.live.Legs[br.leg].State != feed.Calling {
 		return
 	}
 	a.update(func(l *feed.Call) {

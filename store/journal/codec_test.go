@@ -205,3 +205,38 @@ func TestIDs(t *testing.T) {
 		}
 	}
 }
+
+// An anchored call with a leg through a carrier's proxies takes at most 2 KB
+// (trust.md §3).
+func TestAnchoredCallIsSmall(t *testing.T) {
+	t.Parallel()
+	at := time.Now()
+	dialog := func() *feed.Dialog {
+		route := "<sip:AQEBwCQQApg9OSVIr_u9bjY_9t8Hjko@sbc-17.pop-frankfurt.carrier.example:5060;lr;transport=udp>"
+		return &feed.Dialog{
+			CallID: "4R7OWFK6KBQLOXBTY2G6KXUKYM@carrier.example", LocalTag: "TJQH2J2H2WP2ULO6737BN6K4A6", RemoteTag: "gK0c1f2a9b-77ab3f",
+			LocalURI: `"Reception" <sip:+498970071003@bellhop.test>`, RemoteURI: "<sip:+49171123456@sbc-17.pop-frankfurt.carrier.example>",
+			Target: "sip:+49171123456@198.51.100.23:5060;transport=udp", Routes: []string{route, route}, LocalSeq: 1002, RemoteSeq: 102,
+			Transport: 1, Local: netip.MustParseAddrPort("192.0.2.1:5060"), Remote: netip.MustParseAddrPort("198.51.100.23:5060"), Interval: 30 * time.Minute, Refreshed: at,
+		}
+	}
+	c := &feed.Call{
+		ID: "01j8x3k9q2m4n", Domain: "bellhop.test", CallID: "4R7OWFK6KBQLOXBTY2G6KXUKYM@phone", CallerTag: "9fxced76sl", CalleeTag: "du17dIgPEg2c-2",
+		Caller: "1001", CallerDev: "desk-1001", Called: "1002", Number: "1003", State: feed.Talking, Started: at, AnsweredAt: at, Status: 200,
+		Outcome: "answered", Rule: "dial.trunk", Deadline: at, Anchored: "forward.no-answer",
+	}
+	for range 8 {
+		c.Story = append(c.Story, feed.Step{At: at, Rule: "forward.no-answer", Number: "1002", To: "1003", Setting: "numbers/1002/forwarding/no_answer", Value: "1003", Owner: "ana"})
+	}
+	for i := range 4 {
+		c.Legs = append(c.Legs, feed.Leg{Number: "+49171123456", Trunk: "carrier", Identity: "+498970071003", State: feed.Talking, Started: at, AnsweredAt: at})
+		if i == 0 || i == 3 {
+			c.Legs[i].Dialog = dialog()
+		}
+	}
+	if n := len(journal.EncodeCall(c)); n > 2048 {
+		t.Errorf("the entry has %d bytes", n)
+	} else {
+		t.Logf("the entry has %d bytes", n)
+	}
+}
