@@ -96,6 +96,11 @@ type Metrics struct {
 // Store configures where state is kept.
 type Store struct {
 	Dir string `yaml:"dir" change:"restart" doc:"Folder of the SQLite file and the call journal; made with mode 0700 when missing."`
+	URL string `yaml:"url" change:"restart" doc:"PostgreSQL in place of the SQLite file, for several nodes: postgres://user@host/database?sslmode=verify-full. On a Unix socket: postgres://user@/database?host=/run/postgresql."`
+
+	PasswordFile string   `yaml:"password_file" change:"restart" doc:"File with the password of store.url. Or the environment has it, in BELLHOP_STORE_PASSWORD."`
+	Connections  int      `yaml:"connections" change:"restart" doc:"Connections to PostgreSQL at one time; one more listens."`
+	Timeout      Duration `yaml:"timeout" change:"restart" doc:"How long PostgreSQL may be silent before it counts as away."`
 }
 
 // Keys configures the key ring.
@@ -169,7 +174,7 @@ func Default() *Config {
 			MD5Only: []string{"baresip v0.", "baresip v1."}, // with libre 1.1: any other algorithm is an error
 		},
 		HTTPS: HTTPS{Bind: netip.MustParseAddrPort("127.0.0.1:8443")},
-		Store: Store{Dir: "/var/lib/bellhop"},
+		Store: Store{Dir: "/var/lib/bellhop", Connections: 10, Timeout: Duration(5 * time.Second)},
 		Limits: Limits{
 			Calls: 200_000, Connections: 50_000, ConnectionsPerSource: 1000, ConnectionsUnproven: 1000,
 			ConnectionIdle: Duration(65 * time.Minute),

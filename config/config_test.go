@@ -161,6 +161,19 @@ func TestParseReportsEveryFault(t *testing.T) {
 		{"buffers out of bounds", tls + "sip:\n  udp:\n    receive_buffer: 1024\n    send_buffer: 1000000000\n", []string{
 			"4: sip.udp.receive_buffer: 1024 is not between 65536 and 268435456 bytes", "5: sip.udp.send_buffer: 1000000000 is not between",
 		}},
+		{"a database that is none", tls + "store: {url: 'mysql://a@b/c', connections: 1, timeout: 1h}\n", []string{
+			"2: store.connections: 1 is not between", "2: store.timeout: 1h is not between", "2: store.url: \"mysql\" is no database",
+		}},
+		{"a password in the URL", tls + "store: {url: 'postgres://a:hush@localhost/c'}\n", []string{"2: store.url: has a password in it; put it into"}},
+		{"a password in the URL's keys", tls + "store: {url: 'postgres://a@localhost/c?password=hush'}\n", []string{"2: store.url: has a password in it; put it into"}},
+		{"a URL that is none", tls + "store: {url: 'postgres://a:hush@[/c'}\n", []string{"2: store.url: is no URL: missing ']' in host"}},
+		{"a database without a user", tls + "store: {url: 'postgres://localhost/c'}\n", []string{"2: store.url: names no user"}},
+		{"a database without a name", tls + "store: {url: 'postgres://a@localhost/'}\n", []string{"2: store.url: names no database"}},
+		{"a database nowhere", tls + "store: {url: 'postgres:///c'}\n", []string{"2: store.url: names no user"}},
+		{"a database in the clear", tls + "store: {url: 'postgres://a@db.example.com/c?sslmode=prefer&foo=1'}\n", []string{
+			"2: store.url: foo is not among", "2: store.url: db.example.com is another host: sslmode is to be",
+		}},
+		{"a password for no database", tls + "store: {password_file: a}\n", []string{"2: store.password_file: set without store.url"}},
 		{"no listener", tls + "sip: {listeners: []}\n", []string{"2: sip.listeners: is empty"}},
 		{"an algorithm that is none", tls + "sip:\n  digest:\n  - SHA-256\n  - sha1\n", []string{"5: sip.digest[1]: \"sha1\" is neither"}},
 		{"no algorithm", tls + "sip: {digest: []}\n", []string{"2: sip.digest: is empty"}},
@@ -307,6 +320,44 @@ func TestAdminToken(t *testing.T) {
 			}
 			if err != nil || got.Reveal() != tt.want {
 				t.Errorf("AdminToken = %q, %v, want %q", got.Reveal(), err, tt.want)
+			}
+		})
+	}
+}
+
+func TestStorePassword(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("hunter2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const url = "postgres://a@localhost/b"
+	env := map[string]string{"BELLHOP_STORE_PASSWORD": "hunter3"}
+	for _, tt := range []struct {
+		name string
+		s    config.Store
+		env  map[string]string
+		want string
+		bad  string
+	}{
+		{name: "none", s: config.Store{URL: url}},
+		{name: "SQLite", env: env},
+		{name: "direct", s: config.Store{URL: url}, env: env, want: "hunter3"},
+		{name: "by file", s: config.Store{URL: url, PasswordFile: file}, want: "hunter2"},
+		{name: "both", s: config.Store{URL: url, PasswordFile: file}, env: env, bad: "choose one"},
+		{name: "no file", s: config.Store{URL: url, PasswordFile: file + "x"}, bad: "store.password_file"},
+		{name: "empty", s: config.Store{URL: url, PasswordFile: os.DevNull}, bad: "is empty"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := tt.s.Password(func(n string) (string, bool) { v, ok := tt.env[n]; return v, ok })
+			switch {
+			case tt.bad != "":
+				if err == nil || !strings.Contains(err.Error(), tt.bad) || strings.Contains(err.Error(), "hunter") {
+					t.Errorf("Password = %v, want %q", err, tt.bad)
+				}
+			case err != nil || got.Reveal() != tt.want:
+				t.Errorf("Password = %q, %v, want %q", got.Reveal(), err, tt.want)
 			}
 		})
 	}

@@ -97,7 +97,7 @@ func (c *Config) complete() {
 // resolve makes relative paths absolute or relative to the working folder.
 func (c *Config) resolve(dir string) {
 	for _, p := range []*string{
-		&c.HTTPS.Cert, &c.HTTPS.Key, &c.SIP.TLS.Cert, &c.SIP.TLS.Key, &c.SIP.TLS.ClientCA, &c.SIP.TLS.TrunkCA, &c.Store.Dir, &c.Keys.Dir,
+		&c.HTTPS.Cert, &c.HTTPS.Key, &c.SIP.TLS.Cert, &c.SIP.TLS.Key, &c.SIP.TLS.ClientCA, &c.SIP.TLS.TrunkCA, &c.Store.Dir, &c.Store.PasswordFile, &c.Keys.Dir,
 	} {
 		if *p != "" && !filepath.IsAbs(*p) {
 			*p = filepath.Join(dir, *p)
@@ -120,9 +120,7 @@ func (c *Config) validate(fault func(path, format string, args ...any)) {
 	if c.Metrics.Bind.IsValid() && c.Metrics.Bind == c.HTTPS.Bind && c.Metrics.Bind.Port() != 0 {
 		fault("metrics.bind", "%s is taken by https.bind", c.Metrics.Bind)
 	}
-	if c.Store.Dir == "" {
-		fault("store.dir", "missing")
-	}
+	c.Store.validate(fault)
 	c.Limits.validate(fault)
 	c.Registration.validate(fault)
 	c.secure(fault)

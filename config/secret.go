@@ -46,16 +46,10 @@ func AdminToken(env Lookup) (Secret, error) {
 	case direct && byFile:
 		return Secret{}, errors.New("config: BELLHOP_ADMIN_TOKEN and BELLHOP_ADMIN_TOKEN_FILE are both set; choose one")
 	case byFile:
-		f, err := os.Open(file)
-		if err != nil {
-			return Secret{}, fmt.Errorf("config: BELLHOP_ADMIN_TOKEN_FILE: %w", err)
+		var err error
+		if token, err = readSecret("BELLHOP_ADMIN_TOKEN_FILE", file); err != nil {
+			return Secret{}, err
 		}
-		defer f.Close()
-		b, err := io.ReadAll(io.LimitReader(f, 4096))
-		if err != nil {
-			return Secret{}, fmt.Errorf("config: BELLHOP_ADMIN_TOKEN_FILE: %w", err)
-		}
-		token = strings.TrimSpace(string(b))
 	case !direct:
 		return Secret{}, nil
 	}
@@ -63,4 +57,44 @@ func AdminToken(env Lookup) (Secret, error) {
 		return Secret{}, fmt.Errorf("config: the admin token has %d characters; it needs %d or more", len(token), minAdminToken)
 	}
 	return Secret{token}, nil
+}
+
+// readSecret returns the content of a file that key names, without the spaces
+// around it.
+func readSecret(key, file string) (string, error) {
+	f, err := os.Open(file)
+	if err != nil {
+		return "", fmt.Errorf("config: %s: %w", key, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, 4096))
+	if err != nil {
+		return "", fmt.Errorf("config: %s: %w", key, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// Password returns the password of the database: the content of
+// store.password_file, or BELLHOP_STORE_PASSWORD of the environment. Neither: the
+// zero Secret, which a Unix socket or a client certificate makes do with.
+func (s Store) Password(env Lookup) (Secret, error) {
+	value, direct := env("BELLHOP_STORE_PASSWORD")
+	switch {
+	case s.URL == "":
+		return Secret{}, nil
+	case direct && s.PasswordFile != "":
+		return Secret{}, errors.New("config: BELLHOP_STORE_PASSWORD and store.password_file are both set; choose one")
+	case direct:
+		return Secret{value}, nil
+	case s.PasswordFile == "":
+		return Secret{}, nil
+	}
+	value, err := readSecret("store.password_file", s.PasswordFile)
+	if err != nil {
+		return Secret{}, err
+	}
+	if value == "" {
+		return Secret{}, fmt.Errorf("config: store.password_file: %s is empty", s.PasswordFile)
+	}
+	return Secret{value}, nil
 }

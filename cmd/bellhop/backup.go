@@ -25,6 +25,9 @@ func (f storeFlags) file(std stdio) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		if conf.Store.URL != "" {
+			return "", errors.New("the store is a PostgreSQL: use its pg_dump and pg_restore (docs/operations.md says how)")
+		}
 		dir = conf.Store.Dir
 	}
 	return filepath.Join(dir, sqlstore.FileName), nil

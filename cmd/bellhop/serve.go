@@ -22,7 +22,8 @@ type serveCmd struct {
 func (serveCmd) Help() string {
 	return `SIGHUP reads the configuration again; a bad one is reported and the old one stays.
 SIGTERM and SIGINT drain: new calls are refused, those under way go on for drain_timeout; a second one stops at once.
-BELLHOP_ADMIN_TOKEN or BELLHOP_ADMIN_TOKEN_FILE: a token of 32 characters or more that makes its bearer a system-admin until there is one.`
+BELLHOP_ADMIN_TOKEN or BELLHOP_ADMIN_TOKEN_FILE: a token of 32 characters or more that makes its bearer a system-admin until there is one.
+BELLHOP_STORE_PASSWORD: the password of store.url, unless store.password_file has it.`
 }
 
 // Run serves until it is told to stop.
@@ -39,7 +40,11 @@ func (c serveCmd) Run(ctx context.Context, std stdio) error {
 	if err != nil {
 		return err
 	}
-	a, err := app.New(ctx, app.Options{Config: conf, Load: load, AdminToken: token, Version: version(), Log: std.err})
+	password, err := conf.Store.Password(std.env)
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, app.Options{Config: conf, Load: load, AdminToken: token, StorePassword: password, Version: version(), Log: std.err})
 	if err != nil {
 		return err
 	}
@@ -127,7 +132,8 @@ func (c checkCmd) Run(std stdio) error {
 		return err
 	}
 	_, tokenErr := config.AdminToken(std.env)
-	if err := errors.Join(refuseDemo(conf), app.Check(conf), tokenErr); err != nil {
+	_, passwordErr := conf.Store.Password(std.env)
+	if err := errors.Join(refuseDemo(conf), app.Check(conf), tokenErr, passwordErr); err != nil {
 		std.say("%s: %v", c.File, err)
 		return errSaid
 	}

@@ -83,6 +83,7 @@ type Options struct {
 	Bindings   Bindings
 	Calls      Calls
 	Size       int                   // entries at most; 0: DefaultSize
+	Followed   bool                  // somebody calls Compare in time; [Cache.Run] does not ask for versions
 	Logger     *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil: metrics are not shown
 }
@@ -121,6 +122,7 @@ type Cache struct {
 	bindings Bindings
 	calls    Calls
 	each     int // entries of a shard
+	followed bool
 	log      *slog.Logger
 	metrics  *metrics
 	seed     maphash.Seed
@@ -141,7 +143,7 @@ func New(ctx context.Context, o Options) (*Cache, error) {
 		o.Size = DefaultSize
 	}
 	c := &Cache{
-		source: o.Source, bindings: o.Bindings, calls: o.Calls, each: max(o.Size/shards, 1), log: o.Logger,
+		source: o.Source, bindings: o.Bindings, calls: o.Calls, each: max(o.Size/shards, 1), followed: o.Followed, log: o.Logger,
 		seed: maphash.MakeSeed(), versions: make(map[string]directory.Version), trunks: make(chan struct{}, 1),
 	}
 	if c.log == nil {

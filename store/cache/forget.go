@@ -27,6 +27,9 @@ func (c *Cache) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 		}
+		if c.followed {
+			continue
+		}
 		if err := c.Confirm(ctx); err != nil && ctx.Err() == nil {
 			c.log.LogAttrs(ctx, slog.LevelError, "cache not confirmed, calls go on from it", slog.Any("error", err))
 		}
@@ -41,6 +44,12 @@ func (c *Cache) Confirm(ctx context.Context) error {
 		c.metrics.errors.Inc()
 		return fmt.Errorf("cache: %w", err)
 	}
+	return c.Compare(ctx, now)
+}
+
+// Compare is Confirm with versions that the caller has read: all changes up to
+// them were told to [Cache.Forget].
+func (c *Cache) Compare(ctx context.Context, now map[string]directory.Version) error {
 	changed := make(map[string]bool)
 	c.mu.Lock()
 	for d, v := range now {
@@ -53,7 +62,7 @@ func (c *Cache) Confirm(ctx context.Context) error {
 			changed[d] = true
 		}
 	}
-	c.versions = now
+	c.versions = maps.Clone(now)
 	c.mu.Unlock()
 	if len(changed) == 0 {
 		return nil

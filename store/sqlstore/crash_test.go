@@ -25,6 +25,9 @@ import (
 // that is going to be killed.
 const crashDir = "BELLHOP_TEST_CRASH_DIR"
 
+// crashURL names its database there; "": SQLite in the folder.
+const crashURL = "BELLHOP_TEST_CRASH_URL"
+
 // crashKills asks for a number of kills, however long they take: see make crash.
 const crashKills = "BELLHOP_TEST_CRASH_KILLS"
 
@@ -36,8 +39,29 @@ func TestCrash(t *testing.T) {
 		t.Skip("this is the process that is killed")
 	}
 	t.Parallel()
+	for name, url := range map[string]func(*testing.T) string{
+		"SQLite":     func(*testing.T) string { return "" },
+		"PostgreSQL": func(t *testing.T) string { t.Helper(); return server(t).Schema(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			crash(t, url(t))
+		})
+	}
+}
+
+// crashed are the options of the store that is killed over and over.
+func crashed(dir, url string) sqlstore.Options {
+	if url == "" {
+		return in(dir)
+	}
+	return at(url, dir, 1)
+}
+
+func crash(t *testing.T, url string) {
+	t.Helper()
 	dir := t.TempDir()
-	s := open(t, in(dir))
+	s := open(t, crashed(dir, url))
 	storetest.Provision(t, s)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
@@ -45,6 +69,8 @@ func TestCrash(t *testing.T) {
 	budget := 12 * time.Second
 	if testing.Short() {
 		budget = 2 * time.Second
+	} else if url != "" {
+		budget = 5 * time.Second
 	}
 	wanted, err := strconv.Atoi(cmp.Or(os.Getenv(crashKills), "0"))
 	if err != nil {
@@ -52,8 +78,8 @@ func TestCrash(t *testing.T) {
 	}
 	start, kills, acks := time.Now(), 0, 0
 	for ; kills < wanted || wanted == 0 && time.Since(start) < budget; kills++ {
-		said := killed(t, dir, 1+rand.IntN(150))
-		s, err := sqlstore.New(t.Context(), in(dir))
+		said := killed(t, dir, url, 1+rand.IntN(150))
+		s, err := sqlstore.New(t.Context(), crashed(dir, url))
 		if err != nil {
 			t.Fatalf("after kill %d: %v", kills, err)
 		}
@@ -80,10 +106,10 @@ func TestCrash(t *testing.T) {
 
 // killed runs the process on dir, kills it after n acknowledgements, and returns
 // all that it had acknowledged.
-func killed(t *testing.T, dir string, n int) (said []string) {
+func killed(t *testing.T, dir, url string, n int) (said []string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestCrashed$", "-test.v=false")
-	cmd.Env = append(os.Environ(), crashDir+"="+dir)
+	cmd.Env = append(os.Environ(), crashDir+"="+dir, crashURL+"="+url)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -149,7 +175,7 @@ func TestCrashed(t *testing.T) { //nolint:paralleltest // a process of its own
 	if dir == "" {
 		t.Skip("run by TestCrash")
 	}
-	s, err := sqlstore.New(t.Context(), in(dir))
+	s, err := sqlstore.New(t.Context(), crashed(dir, os.Getenv(crashURL)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,3 +55,23 @@ func SetRoom(ctx context.Context, s *Store, free, total uint64) {
 
 // Room is how much room the disk of a folder has.
 func Room(dir string) (free, total uint64, ok bool) { return roomOf(dir) }
+
+// Migrations are the steps of PostgreSQL.
+func Migrations(tb testing.TB) fs.FS {
+	tb.Helper()
+	steps, err := fs.Sub(migrations, onPostgres().migrations)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return steps
+}
+
+// MigratePostgres brings a database to the schema of another release.
+func MigratePostgres(ctx context.Context, url string, steps fs.FS) error {
+	conf, err := (PostgreSQL{URL: url}).parse(0)
+	if err != nil {
+		return err
+	}
+	d := &database{dialect: onPostgres(), path: redacted(url)}
+	return d.migrateShared(ctx, conf, slog.New(slog.DiscardHandler), steps)
+}

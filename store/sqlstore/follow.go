@@ -81,13 +81,17 @@ func (s *Store) follow(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		docs = append(docs, more...)
+		for _, d := range more {
+			if d.Version.Compare(v) <= 0 { // later ones are for the next time
+				docs = append(docs, d)
+			}
+		}
 	}
 	if len(docs) <= followRows {
 		s.Cache.Forget(docs) // ours too: it compares versions in their order
 		s.obey(ctx, slices.DeleteFunc(docs, func(d directory.Document) bool { return s.ours[change{d.Domain, d.Version}] }))
 	}
-	if err := s.Cache.Confirm(ctx); err != nil { // what no row told of
+	if err := s.Cache.Compare(ctx, now); err != nil { // forgets what no row told of
 		return err
 	}
 	s.known = now

@@ -153,7 +153,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.Cache, err = cache.New(ctx, cache.Options{
-		Source: s, Bindings: s.Bindings, Calls: s.Calls, Size: o.CacheSize, Logger: o.Logger, Registerer: o.Registerer,
+		Source: s, Bindings: s.Bindings, Calls: s.Calls, Size: o.CacheSize, Followed: s.db.shared, Logger: o.Logger, Registerer: o.Registerer,
 	})
 	return err
 }

@@ -43,8 +43,10 @@ type Options struct {
 	Config     *config.Config                 // in force at the start
 	Load       func() (*config.Config, error) // reads it again; nil: there is nothing to read
 	AdminToken config.Secret                  // of the environment; may be zero
-	Version    string
-	Log        io.Writer // nil: discard
+	// StorePassword is that of the database; may be zero.
+	StorePassword config.Secret
+	Version       string
+	Log           io.Writer // nil: discard
 }
 
 // An App is a daemon. Make one with [New], then [App.Run] it once.
@@ -114,7 +116,7 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 	if err := makeFolders(c); err != nil {
 		return nil, err
 	}
-	if a.keys, err = keyring.New(keyring.Options{Dir: c.Keys.Dir, Create: true}); err != nil {
+	if a.keys, err = openKeys(c); err != nil {
 		return nil, err
 	}
 	if err := a.openStore(ctx); err != nil {
@@ -140,17 +142,49 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 func (a *App) openStore(ctx context.Context) error {
 	dir := a.conf.Store.Dir
 	var err error
-	a.store, err = sqlstore.New(ctx, sqlstore.Options{
+	o := sqlstore.Options{
 		File: filepath.Join(dir, sqlstore.FileName), Journal: filepath.Join(dir, "journal"), Node: uint16(a.conf.Node.Number),
 		Reserve: diskReserve,
 		Feed:    a.feed, Logger: a.log, Registerer: a.metrics,
-	})
-	if err != nil {
-		return err
+	}
+	if c := a.conf.Store; c.URL != "" {
+		o.Keys = a.keys
+		o.PostgreSQL = &sqlstore.PostgreSQL{
+			URL: c.URL, Password: a.opts.StorePassword.Reveal(), Connections: c.Connections, Timeout: time.Duration(c.Timeout),
+		}
+	}
+	if a.store, err = sqlstore.New(ctx, o); err != nil {
+		return blame(err, a.conf)
 	}
 	a.onStop("store", a.store.Close)
 	a.parts = append(a.parts, part{"store", a.store.Run})
 	return nil
+}
+
+// blame names the key of the configuration that an error of the store is about.
+func blame(err error, c *config.Config) error {
+	switch {
+	case c.Store.URL == "":
+		return err
+	case errors.Is(err, sqlstore.ErrNumber):
+		return fmt.Errorf("node.number: %w", err)
+	case errors.Is(err, sqlstore.ErrKeys):
+		return fmt.Errorf("keys.dir: %w", err)
+	case errors.Is(err, sqlstore.ErrInUse):
+		return fmt.Errorf("store.dir: %w", err)
+	default:
+		return fmt.Errorf("store.url: %w", err)
+	}
+}
+
+// openKeys opens the key ring. Nodes on one database share one (trust.md §1): a
+// node that made its own could not open what others sealed.
+func openKeys(c *config.Config) (*keyring.Ring, error) {
+	ring, err := keyring.New(keyring.Options{Dir: c.Keys.Dir, Create: c.Store.URL == ""})
+	if errors.Is(err, keyring.ErrEmpty) {
+		return nil, fmt.Errorf("keys.dir: %w: nodes on one PostgreSQL share a ring: copy the folder from a node that runs; for the first node `bellhop keys %s` makes one", err, c.Keys.Dir)
+	}
+	return ring, err
 }
 
 // openSIP binds the SIP listeners.
