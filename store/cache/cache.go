@@ -83,7 +83,7 @@ type Options struct {
 	Bindings   Bindings
 	Calls      Calls
 	Size       int                   // entries at most; 0: DefaultSize
-	Followed   bool                  // somebody calls Compare in time; [Cache.Run] does not ask for versions
+	Followed   bool                  // somebody calls Agree or Compare in time; [Cache.Run] does not ask for versions
 	Logger     *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil: metrics are not shown
 }

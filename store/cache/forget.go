@@ -47,8 +47,14 @@ func (c *Cache) Confirm(ctx context.Context) error {
 	return c.Compare(ctx, now)
 }
 
-// Compare is Confirm with versions that the caller has read: all changes up to
-// them were told to [Cache.Forget].
+// Agree takes versions up to which all changes were told to [Cache.Forget].
+func (c *Cache) Agree(now map[string]directory.Version) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.versions = maps.Clone(now)
+}
+
+// Compare is Confirm with versions that the caller has read.
 func (c *Cache) Compare(ctx context.Context, now map[string]directory.Version) error {
 	changed := make(map[string]bool)
 	c.mu.Lock()

@@ -65,6 +65,7 @@ func (s *Store) follow(ctx context.Context) error {
 		return err
 	}
 	var docs []directory.Document
+	unknown := false // what changed
 	for domain, v := range now {
 		was := s.known[domain]
 		if was == v {
@@ -73,8 +74,8 @@ func (s *Store) follow(ctx context.Context) error {
 		if was.IsZero() {
 			was.Epoch = v.Epoch
 		}
-		if was.Epoch != v.Epoch || was.N > v.N || len(docs) > followRows {
-			docs = nil // the database was restored
+		unknown = unknown || was.Epoch != v.Epoch || was.N > v.N || len(docs) > followRows // the database was restored, or much is new
+		if unknown {
 			break
 		}
 		more, err := s.Changes(ctx, domain, was, followRows+1)
@@ -87,12 +88,15 @@ func (s *Store) follow(ctx context.Context) error {
 			}
 		}
 	}
-	if len(docs) <= followRows {
-		s.Cache.Forget(docs) // ours too: it compares versions in their order
-		s.obey(ctx, slices.DeleteFunc(docs, func(d directory.Document) bool { return s.ours[change{d.Domain, d.Version}] }))
-	}
-	if err := s.Cache.Compare(ctx, now); err != nil { // forgets what no row told of
-		return err
+	if unknown || len(docs) > followRows {
+		if err := s.Cache.Compare(ctx, now); err != nil {
+			return err
+		}
+	} else {
+		docs = slices.DeleteFunc(docs, func(d directory.Document) bool { return s.ours[change{d.Domain, d.Version}] })
+		s.Cache.Forget(docs)
+		s.Cache.Agree(now)
+		s.obey(ctx, docs)
 	}
 	s.known = now
 	clear(s.ours)
