@@ -120,11 +120,7 @@ func (p *pair) do(e call.Effect) {
 	case call.SendBye:
 		p.bye(e)
 	case call.Refresh:
-		x := &exchange{pair: p, id: e.ID, method: e.Method, word: word(e.Method), to: e.Leg, session: e.Session}
-		if e.Method == call.Invite {
-			x.sdp = p.legs[e.Leg].sdp
-		}
-		p.begin(x)
+		p.refresh(e)
 	case call.Resend:
 		p.resend(e)
 	case call.StartTimer:
@@ -220,6 +216,19 @@ func (p *pair) begin(x *exchange) {
 func (p *pair) lost(x *exchange) {
 	p.a.b.metrics.sendFailed.Inc()
 	p.step(call.Response{Now: p.a.now, Leg: x.to, ID: x.id, Status: 408, Random: rand.Uint32()})
+}
+
+// refresh sends a request of our own that keeps a session alive. After a restart
+// we may not know any more which description an end was sent: then it is not asked.
+func (p *pair) refresh(e call.Refresh) {
+	x := &exchange{pair: p, id: e.ID, method: e.Method, word: word(e.Method), to: e.Leg, session: e.Session}
+	if e.Method == call.Invite {
+		if x.sdp = p.legs[e.Leg].sdp; len(x.sdp.bytes) == 0 {
+			p.step(call.Response{Now: p.a.now, Leg: e.Leg, ID: e.ID, Status: 488})
+			return
+		}
+	}
+	p.begin(x)
 }
 
 // bye sends BYE, with what the one of the other leg says of its reason.
