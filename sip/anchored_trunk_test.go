@@ -173,7 +173,9 @@ func TestOutByTrunk(t *testing.T) {
 				t.Errorf("INVITE with credentials:\n%s", again.Raw)
 			}
 			x.c1.Reply(again, withSDP(200))
-			x.c1.Wait(t, "ACK")
+			if ack := x.c1.Wait(t, "ACK"); ack.Header("Proxy-Authorization") != again.Header("Proxy-Authorization") {
+				t.Errorf("ACK:\n%s", ack.Raw)
+			}
 			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
 			x.leg.Bye()
 			bye := x.c1.Wait(t, "BYE")

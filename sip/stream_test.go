@@ -273,6 +273,7 @@ func TestConnectionClosesWhileItRings(t *testing.T) {
 			if wait := time.Since(begun); wait > time.Second {
 				t.Errorf("the caller heard after %v", wait)
 			}
+			synctest.Wait() // the caller hears first, then the bindings end
 			if n := c.bindings("1002"); len(n) != 0 {
 				t.Errorf("bindings %v, want none", n)
 			}

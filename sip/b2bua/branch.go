@@ -29,6 +29,7 @@ type branch struct {
 	redirect string        // Contact of a 3xx
 	trunk    *trunk        // nil: a device
 	ended    bool          // no response is awaited any more
+	gaveUp   bool          // it was cancelled
 }
 
 // invite begins a branch.
@@ -84,13 +85,16 @@ func (br *branch) by() string {
 	}
 }
 
+// anonymous is what a leg says where nobody is shown to it.
+const anonymous = "anonymous"
+
 // identity is who is shown to a target as a leg says it.
 func identity(id *ring.Identity) string {
 	switch {
 	case id == nil:
 		return ""
 	case id.Hidden:
-		return "anonymous"
+		return anonymous
 	default:
 		return id.User
 	}
@@ -107,6 +111,7 @@ func (br *branch) meet() {
 	if m != nil {
 		br.d.local, br.d.remote = a.shown(m, br.target.Identity), nameOf(m, wire.To)
 	}
+	br.d.hides = br.target.Identity != nil && br.target.Identity.Hidden
 	if br.target.Trunk != "" {
 		br.d.side = auth.Side{Kind: auth.Trunk, Name: br.target.Trunk}
 		return // its Contact is that of the listener that an attempt leaves by
@@ -127,7 +132,12 @@ func (br *branch) pair() *pair {
 	return p
 }
 
-// pairOf returns the pair that a response belongs to.
+// maxForks is how many dialogs one who is rung can make (RFC 3261 §12.1.2): no
+// more than any real one does.
+const maxForks = 12
+
+// pairOf returns the pair that a response belongs to; nil for one dialog too
+// many. The one that answers first always has a pair.
 func (br *branch) pairOf(res *wire.Message) *pair {
 	tag := string(res.ToTag())
 	if tag == "" || res.Status() >= 300 {
@@ -140,6 +150,9 @@ func (br *branch) pairOf(res *wire.Message) *pair {
 	}
 	p := br.pairs[0]
 	if p.legs[call.B].remoteTag != "" {
+		if len(br.pairs) >= maxForks && (res.Status() < 200 || br.a.joined) {
+			return nil
+		}
 		p = br.pair()
 		p.legs[call.B].localSeq, p.first.seq = br.d.localSeq, br.d.localSeq
 	}
@@ -200,6 +213,7 @@ func (br *branch) send(i *invite) bool {
 
 // cancel gives the branch up.
 func (br *branch) cancel(reason string) {
+	br.gaveUp = true
 	if br.trunk != nil {
 		br.trunk.stop()
 	}
@@ -226,7 +240,7 @@ func (br *branch) move(t ring.Target) {
 func (br *branch) Response(c *transaction.Client, res *wire.Message) {
 	a := br.a
 	if c != br.client {
-		a.unwanted(br, c, res) // of an attempt that was left behind
+		a.unwanted(br, c, res, c.Branch == 0) // of an attempt that was left behind
 		return
 	}
 	a.tick()
@@ -263,6 +277,10 @@ func (br *branch) missed(status int) {
 func (br *branch) took(res *wire.Message) {
 	a := br.a
 	p := br.pairOf(res)
+	if p == nil {
+		a.unwanted(br, br.client, res, br.client.Branch == 0)
+		return
+	}
 	status := res.Status()
 	switch {
 	case status < 200:
@@ -272,6 +290,11 @@ func (br *branch) took(res *wire.Message) {
 		}
 		p.legs[call.B].learn(res)
 	case status < 300:
+		if p.state.Ended() && !p.first.acked { // another dialog of the fork was quicker
+			a.unwanted(br, br.client, res, !p.first.got2xx)
+			p.first.got2xx = true
+			return
+		}
 		if p.first.again() {
 			return
 		}
@@ -308,7 +331,7 @@ func (br *branch) say(r *response) {
 	a := br.a
 	before := a.res // while effects are carried out another branch may fail at once
 	a.res = r
-	if r.status == 422 {
+	if r.status == 422 && !br.gaveUp {
 		a.respond(0, false)
 	}
 	if !r.resent {
@@ -321,10 +344,10 @@ func (br *branch) say(r *response) {
 		a.respond(0, false)
 	}
 	a.res = before
-	if r.status >= 300 && !r.resent {
+	if r.status >= 200 && !r.resent {
 		for _, p := range br.pairs {
-			if p != r.pair {
-				p.step(call.Response{Now: a.now, Leg: call.B, ID: call.First, Status: r.status})
+			if p != r.pair { // the other dialogs of a fork end with it (RFC 3261 §13.2.2.4)
+				p.step(call.Response{Now: a.now, Leg: call.B, ID: call.First, Status: max(r.status, 487)})
 			}
 		}
 	}
@@ -344,7 +367,7 @@ func (a *anchor) respond(up int, drop bool) {
 		Now: a.now, Leg: call.B, ID: call.First, Status: r.status, SDP: r.sdp, Reliable: r.reliable, Random: rand.Uint32(),
 		Up: up, DropSDP: drop,
 	}
-	if r.msg != nil {
+	if r.msg != nil && (r.status != 422 || !r.branch.gaveUp) { // who was given up is not asked again
 		ev.Session = sessionOf(r.msg)
 	}
 	r.pair.step(ev)
@@ -386,7 +409,7 @@ func (a *anchor) reply(e ring.Reply) {
 		a.b.reply(a.srv, status, a.tag, nil)
 		return
 	}
-	u := up{status: status, tag: a.tag}
+	u := up{status: status, tag: a.tag, from: &a.branches[e.From].d, to: &a.a}
 	if status == 422 {
 		u.session.MinSE = sessionOf(res).MinSE
 	}
@@ -441,9 +464,10 @@ func (br *branch) done() bool {
 	return true
 }
 
-// unwanted ends what a response to an attempt that was left behind begins: a 2xx
-// is acknowledged and hung up (RFC 3261 §13.2.2.4).
-func (a *anchor) unwanted(br *branch, c *transaction.Client, res *wire.Message) {
+// unwanted ends what a response to an attempt that was left behind begins, or one
+// of a dialog that nobody joins: a 2xx is acknowledged, and hung up the first time
+// (RFC 3261 §13.2.2.4).
+func (a *anchor) unwanted(br *branch, c *transaction.Client, res *wire.Message, first bool) {
 	if res.Status()/100 != 2 {
 		return
 	}
@@ -453,7 +477,7 @@ func (a *anchor) unwanted(br *branch, c *transaction.Client, res *wire.Message) 
 	if f, ok := res.Get(wire.To); ok && f.Bytes() != nil {
 		d.remote = nameOf(res, wire.To)
 	}
-	a.hangUp(&d, c.Branch == 0)
+	a.hangUp(&d, first)
 	c.Branch = 1 // its 2xx may come again, the BYE does not
 }
 

@@ -213,11 +213,12 @@ func appendRoutes(dst []byte, routes []string) []byte {
 
 // relay appends the request m, which came over the other leg, as it goes on
 // within the dialog d. lines are header lines more.
-func (b *B2BUA) relay(dst []byte, m *wire.Message, d *dialog, f location.Flow, id transaction.ID, s call.Session, lines []byte) []byte {
+func (b *B2BUA) relay(dst []byte, m *wire.Message, from, d *dialog, f location.Flow, id transaction.ID, s call.Session, lines []byte) []byte {
 	c := b.composer()
 	defer b.composers.Put(c)
 	c.Reset(m)
 	c.strip(m)
+	c.cross(m, from, d)
 	c.SetRequestURI([]byte(d.target))
 	c.line = b.appendVia(c.line, f, id)
 	c.line = appendRoutes(c.line, d.routes)
@@ -277,7 +278,9 @@ type up struct {
 	drop    bool   // without session description
 	kept    bool
 	session call.Session
-	tag     string // our To tag, for a request that has none
+	tag     string  // our To tag, for a request that has none
+	from    *dialog // the leg it came over
+	to      *dialog
 	contact string
 }
 
@@ -289,10 +292,9 @@ func (b *B2BUA) pass(dst []byte, res *wire.Message, p *transport.Packet, u *up) 
 	m := &p.Msg
 	c.Reset(res)
 	c.strip(res)
-	for _, f := range [...]wire.Field{wire.PAssertedIdentity, wire.PPreferredIdentity, wire.RemotePartyID, wire.Unsupported} {
-		if res.Has(f) && (f != wire.Unsupported || u.status != 420) {
-			c.RemoveAll(f) // who answers is asserted by us alone
-		}
+	c.cross(res, u.from, u.to)
+	if u.status != 420 {
+		c.RemoveAll(wire.Unsupported)
 	}
 	if u.status != res.Status() {
 		c.SetStatus(u.status, wire.ReasonPhrase(u.status))

@@ -34,6 +34,7 @@ type dialog struct {
 	home string // canonical name of the domain of side
 
 	stranger bool // somebody outside that no trunk vouches for
+	hides    bool // it does not learn who the other end is (RFC 3323)
 	secure   bool // over TLS all the way: its URIs are sips (RFC 3261 §26.2.2)
 	sdp      body // the session description that it was sent last
 }

@@ -104,7 +104,7 @@ func (x *exchange) send() bool {
 		if x.srv.Request == nil {
 			return false
 		}
-		*buf = a.b.relay(*buf, &x.srv.Request.Msg, d, f, id, x.session, lines)
+		*buf = a.b.relay(*buf, &x.srv.Request.Msg, &p.legs[x.to.Other()], d, f, id, x.session, lines)
 	} else {
 		*buf = a.b.own(*buf, x.word, d, f, id, x.seq, appendSession(lines, x.session, false), x.sdp)
 	}
@@ -201,8 +201,12 @@ func (x *exchange) sendAck() {
 	a := x.pair.a
 	d := &x.pair.legs[x.to]
 	f := a.b.way(d)
+	line := x.line
+	if br := x.pair.br; x.id == call.First && br != nil && br.trunk != nil {
+		line = br.trunk.line // RFC 3261 §13.2.2.4: the credentials of the INVITE
+	}
 	buf := a.b.txs.Buffer()
-	*buf = a.b.own(*buf, "ACK", d, f, transaction.NewID(), x.seq, x.line, x.ackBody)
+	*buf = a.b.own(*buf, "ACK", d, f, transaction.NewID(), x.seq, line, x.ackBody)
 	if a.b.net.Send(f, *buf) != nil {
 		a.b.metrics.sendFailed.Inc()
 	}

@@ -105,12 +105,12 @@ func (d Dialog) Request(srv *transaction.Server) {
 		pair: pr, method: methodOf(m.Method()), word: string(m.MethodBytes()), to: d.leg.Other(), srv: srv, came: m.CSeq(),
 	}
 	x.timer.Owner = x
+	if status, lines := unsupported(m); status != 0 && x.method != call.Bye { // who hangs up has hung up
+		a.b.reply(srv, status, "", lines)
+		return
+	}
 	switch x.method {
 	case call.Invite, call.Update:
-		if status, lines := unsupported(m); status != 0 {
-			a.b.reply(srv, status, "", lines)
-			return
-		}
 		x.target = string(m.ContactURI())
 	case call.Prack:
 		if !pr.rack(x, m) { // RFC 3262 §3

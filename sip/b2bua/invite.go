@@ -77,10 +77,12 @@ func (br *branch) compose(dst []byte, m *wire.Message, d *dialog, i *invite) []b
 		c.unreliable(m)
 	}
 	outside := br.target.Trunk != ""
-	for _, f := range [...]wire.Field{wire.PPreferredIdentity, wire.AlertInfo, wire.CallInfo, wire.AnswerMode} {
-		if outside {
-			c.RemoveAll(f)
-		}
+	if outside {
+		c.RemoveAll(wire.PPreferredIdentity)
+		c.drop(m, alerting[:])
+	}
+	if d.hides {
+		c.hide(m)
 	}
 	c.line = append(c.line[:0], i.auth...)
 	if id := br.target.Identity; id != nil {

@@ -284,7 +284,7 @@ func (p *pair) pass(e call.Pass) {
 		a.b.reply(x.srv, e.Status, d.localTag, nil)
 		return
 	}
-	u := up{status: e.Status, session: e.Session, tag: d.localTag, contact: d.contact}
+	u := up{status: e.Status, session: e.Session, tag: d.localTag, contact: d.contact, from: &p.legs[e.To.Other()], to: d}
 	switch {
 	case x.method != call.Invite && x.method != call.Update:
 		u.contact = ""
@@ -329,8 +329,12 @@ func (p *pair) remember(x *exchange, e call.Pass, text []byte) {
 	})
 }
 
+// maxReliable is how many reliable 1xx may wait for their PRACK; nobody has more
+// than one or two (RFC 3262 §3).
+const maxReliable = 16
+
 // repeated takes a reliable 1xx to the INVITE that came before: it goes over
-// once more, for its PRACK did not come.
+// once more, for its PRACK did not come. It takes one too many as well.
 func (p *pair) repeated(x *exchange, res *wire.Message) bool {
 	v, ok := res.Get(wire.RSeq)
 	if !ok || !reliably(res) {
@@ -344,6 +348,9 @@ func (p *pair) repeated(x *exchange, res *wire.Message) bool {
 				x.srv.Send(r.status, r.text)
 			}
 		}
+		return true
+	}
+	if len(p.reliable) >= maxReliable || len(p.open) > maxReliable {
 		return true
 	}
 	x.rseq = n

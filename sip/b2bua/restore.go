@@ -47,7 +47,7 @@ func restored(leg call.Leg, domain string, l *feed.Leg) dialog {
 		leg: leg, home: domain, callID: s.CallID, localTag: s.LocalTag, remoteTag: s.RemoteTag, local: s.LocalURI, remote: s.RemoteURI,
 		target: s.Target, routes: s.Routes, localSeq: s.LocalSeq + skip, remoteSeq: s.RemoteSeq,
 		flow: location.Flow{Transport: location.Transport(s.Transport), Local: s.Local, Remote: s.Remote},
-		sdp:  body{s.SDPType, []byte(s.SDP)}, secure: isSIPS([]byte(s.Target)),
+		sdp:  body{s.SDPType, []byte(s.SDP)}, hides: l.Identity == anonymous, secure: isSIPS([]byte(s.Target)),
 	}
 	switch {
 	case l.Trunk != "":
