@@ -9,6 +9,7 @@ import (
 	"bellhop/feed"
 	"bellhop/routing/call"
 	"bellhop/routing/ring"
+	"bellhop/sip/lane"
 	"bellhop/sip/transaction"
 	"bellhop/sip/wire"
 )
@@ -25,17 +26,23 @@ func (b *B2BUA) HangUp(ctx context.Context, id string) error {
 	if !ok {
 		return fmt.Errorf("%w: %s", ErrNoCall, id)
 	}
-	ln, _, err := b.lanes.GetOrNew([]byte(c.CallID))
-	if err != nil {
-		return err
-	}
 	done := make(chan struct{})
-	err = ln.Post(transaction.Task(func(set *transaction.Set) {
+	task := transaction.Task(func(set *transaction.Set) {
 		defer close(done)
 		b.hangUp(set, id)
-	}))
-	if err != nil {
-		return err
+	})
+	for {
+		ln, _, err := b.lanes.GetOrNew([]byte(c.CallID))
+		if err == nil {
+			err = ln.Post(task)
+		}
+		if errors.Is(err, lane.ErrClosed) {
+			continue // it closed meanwhile: there is another
+		}
+		if err != nil {
+			return fmt.Errorf("b2bua: hang up %s: %w", id, err)
+		}
+		break
 	}
 	select {
 	case <-done:
