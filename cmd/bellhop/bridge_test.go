@@ -16,11 +16,11 @@ import (
 	"testing"
 )
 
-// overEach runs a test once for each transport. Its houses are for phones that
-// speak UDP, TCP or TLS.
-func overEach(t *testing.T, test func(t *testing.T, open func(t *testing.T, args ...string) *house)) {
+// overEach runs a test once for each transport, "UDP TCP TLS". Its houses are for
+// phones that speak it.
+func overEach(t *testing.T, transports string, test func(t *testing.T, open func(t *testing.T, args ...string) *house)) {
 	t.Helper()
-	for _, over := range []string{"UDP", "TCP", "TLS"} {
+	for over := range strings.FieldsSeq(transports) {
 		t.Run(over, func(t *testing.T) {
 			t.Parallel()
 			test(t, func(t *testing.T, args ...string) *house {
@@ -48,17 +48,20 @@ func overEach(t *testing.T, test func(t *testing.T, open func(t *testing.T, args
 	}
 }
 
-// A bridge gives each SIPp, which cannot keep a connection from one scenario to
-// the next, a connection of its own: what comes over UDP goes out over it, and
-// back. The Via of SIPp says UDP; a server goes by the connection.
+// A bridge gives the SIPps, which cannot keep a connection from one scenario to
+// the next, connections that stay: what comes over UDP goes out over them, and
+// back. Each Call-ID that a phone begins has its own, so that what one proved does
+// not count for the next; a call that rings comes over that of the REGISTER. The
+// Via of SIPp says UDP; a server goes by the connection.
 type bridge struct {
 	t    *testing.T
 	pc   net.PacketConn
 	dial func() (net.Conn, error)
 	wg   sync.WaitGroup
 
-	mu    sync.Mutex // guards conns
-	conns map[string]net.Conn
+	mu    sync.Mutex          // guards what follows
+	conns map[string]net.Conn // by the phone's address and Call-ID
+	all   []net.Conn
 }
 
 func newBridge(t *testing.T, dial func() (net.Conn, error)) *bridge {
@@ -72,7 +75,7 @@ func newBridge(t *testing.T, dial func() (net.Conn, error)) *bridge {
 	t.Cleanup(func() {
 		pc.Close()
 		b.mu.Lock()
-		for _, c := range b.conns {
+		for _, c := range b.all {
 			c.Close()
 		}
 		b.mu.Unlock()
@@ -91,7 +94,7 @@ func (b *bridge) out() {
 		if err != nil {
 			return
 		}
-		c, err := b.conn(from)
+		c, err := b.conn(from, callID(string(buf[:n])))
 		if err == nil {
 			_, err = c.Write(buf[:n])
 		}
@@ -101,15 +104,24 @@ func (b *bridge) out() {
 	}
 }
 
-func (b *bridge) conn(from net.Addr) (net.Conn, error) {
+// callID is the Call-ID of a message.
+func callID(message string) string {
+	_, rest, _ := strings.Cut(message, "\r\nCall-ID:")
+	id, _, _ := strings.Cut(rest, "\r\n")
+	return strings.TrimSpace(id)
+}
+
+func (b *bridge) conn(from net.Addr, id string) (net.Conn, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c := b.conns[from.String()]; c != nil {
+	key := from.String() + " " + id
+	if c := b.conns[key]; c != nil {
 		return c, nil
 	}
 	c, err := b.dial()
 	if err == nil {
-		b.conns[from.String()] = c
+		b.conns[key] = c
+		b.all = append(b.all, c)
 		b.wg.Go(func() { b.back(c, from) })
 	}
 	return c, err
@@ -138,6 +150,9 @@ func (b *bridge) back(c net.Conn, to net.Addr) {
 		if _, err := io.ReadFull(r, body); err != nil {
 			return
 		}
+		b.mu.Lock()
+		b.conns[to.String()+" "+callID(message.String())] = c
+		b.mu.Unlock()
 		_, _ = b.pc.WriteTo([]byte(message.String()+string(body)), to) // a phone that is gone misses it
 	}
 }

@@ -20,10 +20,11 @@ func (p *phone) calls(t *testing.T, scenario, number string, args ...any) *flow 
 	return p.start(t, scenario, append([]any{"-s", number}, args...)...)
 }
 
-// TestE2ERegister registers with a digest, refreshes and unregisters.
+// TestE2ERegister registers with a digest, refreshes and unregisters. Over TLS a
+// connection that registered is asked no more.
 func TestE2ERegister(t *testing.T) {
 	t.Parallel()
-	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		h := open(t)
 		p := h.phone(t, "1001", "desk-1001")
 		f := p.start(t, "register-cycle", "-d", 1500)
@@ -66,7 +67,7 @@ func TestE2ERegisterRefused(t *testing.T) {
 // TestE2ECall makes basic calls through Record-Route, ended from either side.
 func TestE2ECall(t *testing.T) {
 	t.Parallel()
-	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		for _, tt := range []struct{ name, call, answer string }{
 			{"the caller hangs up", "call", "answer"},
 			{"the callee hangs up", "call-hung-up", "answer-hang-up"},
@@ -100,7 +101,7 @@ func TestE2ECall(t *testing.T) {
 // TestE2ECancel gives up, at once, while it rings, and too late.
 func TestE2ECancel(t *testing.T) {
 	t.Parallel()
-	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		for _, tt := range []struct {
 			name, call, answer string
 			want               want
@@ -151,7 +152,7 @@ func TestE2ECancelAtOnce(t *testing.T) {
 // TestE2EBusy calls a phone that is busy, and one that is not there.
 func TestE2EBusy(t *testing.T) {
 	t.Parallel()
-	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		h := open(t)
 		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
 		answer := ana.start(t, "busy")
@@ -170,7 +171,7 @@ func TestE2EBusy(t *testing.T) {
 // told that somebody did.
 func TestE2ETwoDevices(t *testing.T) {
 	t.Parallel()
-	overEach(t, func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		h := open(t)
 		cleo, desk, web := h.desk(t, caller), h.desk(t, "1001"), h.phone(t, "1001", "web-1001")
 		web.start(t, "register").wait(t)

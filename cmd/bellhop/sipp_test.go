@@ -240,15 +240,20 @@ func (h *house) phone(t *testing.T, number, device string) *phone {
 	return &phone{h, number, device, server, "127.0.0.1", freePort(t)}
 }
 
-// freePort is a UDP port of loopback that nobody has.
+// freePort is a port of loopback that nobody has, over UDP and TCP.
 func freePort(t *testing.T) string {
 	t.Helper()
-	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for {
+		conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if ln, err := net.Listen("tcp4", conn.LocalAddr().String()); err == nil {
+			ln.Close()
+			return strconv.Itoa(int(netip.MustParseAddrPort(conn.LocalAddr().String()).Port()))
+		}
 	}
-	defer conn.Close()
-	return strconv.Itoa(int(netip.MustParseAddrPort(conn.LocalAddr().String()).Port()))
 }
 
 // desk returns the registered desk phone of a number.
