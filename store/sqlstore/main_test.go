@@ -8,14 +8,17 @@ import (
 
 // TestMain stops what tests share.
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if used.Load() {
-		if p, err := shared(); err == nil {
-			if err := p.Close(); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				code = 1
-			}
+	defer func() {
+		if !used.Load() {
+			return
 		}
-	}
-	os.Exit(code)
+		p, err := shared()
+		if err != nil {
+			return // a test said so
+		}
+		if err := p.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+	}()
+	m.Run()
 }

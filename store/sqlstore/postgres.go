@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"strconv"
@@ -48,7 +49,7 @@ func (p PostgreSQL) parse(node uint16) (*pgx.ConnConfig, error) {
 		c.Password = p.Password
 	}
 	c.ConnectTimeout = p.timeout()
-	for name, value := range map[string]string{
+	maps.Copy(c.RuntimeParams, map[string]string{
 		"application_name":              "bellhop-" + strconv.Itoa(int(node)),
 		"client_encoding":               "UTF8",
 		"default_transaction_isolation": "read committed",
@@ -57,9 +58,7 @@ func (p PostgreSQL) parse(node uint16) (*pgx.ConnConfig, error) {
 		"statement_timeout":                   strconv.FormatInt((p.timeout() * 4 / 5).Milliseconds(), 10),
 		"idle_in_transaction_session_timeout": strconv.FormatInt((2 * p.timeout()).Milliseconds(), 10),
 		"tcp_keepalives_idle":                 "5", "tcp_keepalives_interval": "2", "tcp_keepalives_count": "3",
-	} {
-		c.RuntimeParams[name] = value
-	}
+	})
 	return c, nil
 }
 
@@ -262,7 +261,7 @@ type guard struct {
 
 // Read implements [net.Conn].
 func (g *guard) Read(b []byte) (int, error) {
-	if err := g.arm(g.Conn.SetReadDeadline); err != nil {
+	if err := g.arm(g.SetReadDeadline); err != nil {
 		return 0, err
 	}
 	n, err := g.Conn.Read(b)
@@ -271,7 +270,7 @@ func (g *guard) Read(b []byte) (int, error) {
 
 // Write implements [net.Conn].
 func (g *guard) Write(b []byte) (int, error) {
-	if err := g.arm(g.Conn.SetWriteDeadline); err != nil {
+	if err := g.arm(g.SetWriteDeadline); err != nil {
 		return 0, err
 	}
 	n, err := g.Conn.Write(b)

@@ -24,10 +24,10 @@ func server(t testing.TB) *storetest.Postgres {
 }
 
 // shared starts the server when the first test asks for it; TestMain stops it.
-var shared = sync.OnceValues(storetest.StartPostgres) //nolint:gochecknoglobals // of all tests of this process
+var shared = sync.OnceValues(storetest.StartPostgres)
 
 // used says that somebody asked for the server.
-var used atomic.Bool //nolint:gochecknoglobals // see shared
+var used atomic.Bool
 
 // at are the options of a node on a database.
 func at(url, dir string, node uint16) sqlstore.Options {

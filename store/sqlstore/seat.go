@@ -166,7 +166,7 @@ func (t *seat) connect(ctx context.Context) (err error) {
 		return err
 	}
 	if _, err = t.conn.Exec(ctx, "LISTEN "+channel); err != nil {
-		return errors.Join(err, t.close())
+		return errors.Join(err, t.close()) //nolint:contextcheck // it has a time of its own
 	}
 	return nil
 }
@@ -216,25 +216,24 @@ func (s *Store) attend(ctx context.Context) error {
 		return nil
 	}
 	for ctx.Err() == nil {
-		err := s.attendOnce(ctx)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			continue
-		case errors.Is(err, ErrNumber):
-			if s.seat.health.Fail("node", "another node on this database has the same number") {
-				s.log.LogAttrs(ctx, slog.LevelError, "another node on this database has our number", slog.Int("number", int(s.seat.number)))
-			}
-		default:
-			if s.db.writing.Fail("store", refusing(err)) {
-				s.log.LogAttrs(ctx, slog.LevelError, "the database is away", slog.Any("error", err))
-			}
+		if err := s.attendOnce(ctx); err != nil && ctx.Err() == nil {
+			s.leave(ctx, err)
 		}
-		_ = s.seat.close() // it may be gone already
-		_ = wait(ctx, restFor)
 	}
 	return nil
+}
+
+// leave gives the seat up for a moment, and says why.
+func (s *Store) leave(ctx context.Context, err error) {
+	if errors.Is(err, ErrNumber) {
+		if s.seat.health.Fail("node", "another node on this database has the same number") {
+			s.log.LogAttrs(ctx, slog.LevelError, "another node on this database has our number", slog.Int("number", int(s.seat.number)))
+		}
+	} else if s.db.writing.Fail("store", refusing(err)) {
+		s.log.LogAttrs(ctx, slog.LevelError, "the database is away", slog.Any("error", err))
+	}
+	_ = s.seat.close() //nolint:contextcheck // it may be gone already, and has a time of its own
+	_ = wait(ctx, restFor)
 }
 
 // attendOnce waits for what others write and follows it. After the connection was

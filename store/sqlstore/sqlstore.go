@@ -105,7 +105,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	}
 	if o.PostgreSQL != nil {
 		if err := s.openShared(ctx, o); err != nil {
-			return nil, errors.Join(err, s.Close())
+			return nil, errors.Join(err, s.Close()) //nolint:contextcheck // it has a time of its own
 		}
 		return s, nil
 	}
@@ -124,7 +124,7 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	db.full = s.disk.full
 	s.disk.look(ctx)
 	if err := s.open(ctx, o); err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, errors.Join(err, s.Close()) //nolint:contextcheck // see above
 	}
 	return s, nil
 }

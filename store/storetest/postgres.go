@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -26,7 +27,7 @@ type Postgres struct {
 	as       *syscall.SysProcAttr // who runs it: the server refuses root
 	schemas  atomic.Int64
 	cmd      *exec.Cmd
-	ended    chan error
+	ended    chan struct{}
 	log      *os.File
 }
 
@@ -85,7 +86,7 @@ func (p *Postgres) make() error {
 			return err
 		}
 	}
-	cmd := exec.Command(filepath.Join(p.bin, "initdb"), "--no-sync", "-A", "trust", "-U", "bellhop", "-E", "UTF8", "--locale", "C.UTF-8", "-D", filepath.Join(p.dir, "data"))
+	cmd := exec.CommandContext(context.Background(), filepath.Join(p.bin, "initdb"), "--no-sync", "-A", "trust", "-U", "bellhop", "-E", "UTF8", "--locale", "C.UTF-8", "-D", filepath.Join(p.dir, "data"))
 	cmd.Dir, cmd.SysProcAttr = p.dir, &syscall.SysProcAttr{Credential: p.as.Credential}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
@@ -98,10 +99,10 @@ func (p *Postgres) Start() (err error) {
 	if p.log, err = os.OpenFile(filepath.Join(p.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
 		return err
 	}
-	p.cmd = exec.Command(filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-k", p.dir,
+	p.cmd = exec.CommandContext(context.Background(), filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-k", p.dir,
 		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
 	p.cmd.Dir, p.cmd.SysProcAttr, p.cmd.Stdout, p.cmd.Stderr = p.dir, p.as, p.log, p.log
-	p.ended = make(chan error, 1)
+	p.ended = make(chan struct{})
 	started := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // its end ends the server (Pdeathsig)
@@ -109,7 +110,8 @@ func (p *Postgres) Start() (err error) {
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {
-			p.ended <- p.cmd.Wait()
+			_ = p.cmd.Wait() // it was told to end
+			close(p.ended)
 		}
 	}()
 	if err := <-started; err != nil {
@@ -127,7 +129,7 @@ func (p *Postgres) Start() (err error) {
 // SQL runs a statement as an operator would, and returns what it prints.
 func (p *Postgres) SQL(statement string) (string, error) {
 	var stderr bytes.Buffer
-	cmd := exec.Command("psql", "-XAtq", "-h", p.dir, "-U", "bellhop", "-d", "postgres", "-c", statement)
+	cmd := exec.CommandContext(context.Background(), "psql", "-XAtq", "-h", p.dir, "-U", "bellhop", "-d", "postgres", "-c", statement)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -155,7 +157,7 @@ func (p *Postgres) signal(s syscall.Signal) error {
 	if err := p.cmd.Process.Signal(s); err != nil {
 		return err
 	}
-	for _, child := range strings.Fields(string(text)) {
+	for child := range strings.FieldsSeq(string(text)) {
 		n, err := strconv.Atoi(child)
 		if err != nil {
 			return err
