@@ -368,3 +368,17 @@ func TestStrangeWriting(t *testing.T) {
 		}
 	})
 }
+
+// TestLongNames: a Call-ID longer than any real one is refused, for we would have
+// to remember it; what else is long only costs the restart (see store/journal).
+func TestLongNames(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		h.apply(t, anchors("1001"))
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		leg := &siptest.Leg{Phone: ana, CallID: strings.Repeat("c", 300), Target: "sip:1002@" + domain, Local: "<" + ana.AOR() + ">;tag=x", Remote: "<sip:1002@" + domain + ">"}
+		leg.SendInvite(t)
+		leg.Refused(ana.Wait(t, "400 INVITE"))
+		ben.Quiet(t, time.Second)
+	})
+}

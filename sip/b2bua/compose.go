@@ -52,11 +52,17 @@ func names(m *wire.Message, f wire.Field, token string) bool {
 	return false
 }
 
+// maxID is how long a Call-ID or tag of a caller may be, in bytes.
+const maxID = 256
+
 // acceptable is what a user agent server looks at before it rings anybody (RFC
 // 3261 §8.2.2.3); it returns the status to refuse with, or 0.
 func (a *anchor) acceptable(m *wire.Message) (status int, lines []byte) {
 	if status, lines = unsupported(m); status != 0 {
 		return status, lines
+	}
+	if len(m.CallID()) > maxID || len(m.FromTag()) > maxID { // the journal keeps them
+		return 400, nil
 	}
 	for range m.Named("Join") {
 		return call.TransferStatus, nil

@@ -94,6 +94,9 @@ func (a *anchor) wake() {
 	saved := call.Saved{Interval: interval}
 	for i, l := range [...]*feed.Leg{near, far} {
 		saved.Timers[i] = call.Timing{Interval: l.Dialog.Interval, Ours: l.Dialog.Refresher, Update: l.Dialog.Update, Last: l.Dialog.Refreshed}
+		if l.Dialog.Refresher && !l.Dialog.Update && l.Dialog.SDP == "" { // it was too long to be kept: only the end can refresh it now
+			saved.Timers[i].Ours = false
+		}
 		if l.Trunk != "" {
 			saved.Deadline = c.AnsweredAt.Add(longest)
 		}

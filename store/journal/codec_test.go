@@ -240,3 +240,60 @@ func TestAnchoredCallIsSmall(t *testing.T) {
 		t.Logf("the entry has %d bytes", n)
 	}
 }
+
+// What peers choose cannot make an entry long: it gives way in steps, and the call
+// is there after a restart whatever happens.
+func TestLongAnchoredCall(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 1500)
+	tests := []struct {
+		name         string
+		change       func(c *feed.Call)
+		story, legs  int
+		dialogs, sdp bool
+	}{
+		{"as it is", func(*feed.Call) {}, 1, 3, true, true},
+		{"story", func(c *feed.Call) { c.Story[0].Value = long }, 0, 3, true, true},
+		{"legs", func(c *feed.Call) { c.Legs[2].Number = long }, 0, 2, true, true},
+		{"session description", func(c *feed.Call) { c.Legs[1].Dialog.SDP = long }, 0, 2, true, false},
+		{"Contact", func(c *feed.Call) { c.Legs[1].Dialog.Target = long }, 0, 2, false, false},
+		{"routes", func(c *feed.Call) { c.Legs[0].Dialog.Routes = []string{long, long} }, 0, 2, false, false},
+		{"caller", func(c *feed.Call) { c.Legs[0].Number = long + long }, 0, 0, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			j := open(t, journal.Options{Dir: dir})
+			at := time.Now()
+			dialog := func() *feed.Dialog {
+				return &feed.Dialog{CallID: strings.Repeat("c", 300), Target: "sip:1001@192.0.2.11", Refresher: true, SDPType: "application/sdp", SDP: "v=0"}
+			}
+			c := &feed.Call{
+				ID: j.NewID(at), Domain: "bellhop.test", CallID: "c", CallerTag: "t", State: feed.Talking, Started: at, Deadline: at.Add(time.Hour), Anchored: "anchor.trunk",
+				Story: []feed.Step{{At: at}}, Legs: []feed.Leg{{Caller: true, Dialog: dialog()}, {Number: "1002", Dialog: dialog()}, {Number: "1003"}},
+			}
+			tt.change(c)
+			if err := j.Answered(c); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(filepath.Join(dir, "0000000000000000.calls"))
+			if err != nil || info.Size() > 2048+64 {
+				t.Errorf("%d bytes, %v", info.Size(), err)
+			}
+			if got, ok := j.ByID(c.ID); !ok || len(got.Story) != 1 || len(got.Legs) != 3 {
+				t.Errorf("the call in memory is %+v", got)
+			}
+			got, ok := open(t, journal.Options{Dir: dir}).ByID(c.ID)
+			if !ok || len(got.Story) != tt.story || len(got.Legs) != tt.legs {
+				t.Fatalf("after a restart: %+v", got)
+			}
+			if len(got.Legs) == 0 {
+				return
+			}
+			if d := got.Legs[0].Dialog; (d != nil) != tt.dialogs || d != nil && (d.SDP != "") != tt.sdp {
+				t.Errorf("dialog %+v", d)
+			}
+		})
+	}
+}

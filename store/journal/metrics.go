@@ -13,6 +13,7 @@ type metrics struct {
 	records prometheus.Counter
 	lost    prometheus.Counter
 	torn    prometheus.Counter
+	cut     prometheus.Counter
 	write   prometheus.Histogram
 	writes  atomic.Uint64
 }
@@ -30,6 +31,7 @@ func newMetrics(r prometheus.Registerer, j *Journal) *metrics {
 		records: counter("journal_records_total", "Call records handed to the record store."),
 		lost:    counter("journal_lost_total", "Call records given up: too many waited and no journal held them."),
 		torn:    counter("journal_torn_total", "Journal files found with a torn end at start."),
+		cut:     counter("journal_cut_total", "Entries of live calls without their dialogs: what a peer wants us to remember of it is too long."),
 		write: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: "bellhop", Subsystem: "store", Name: "journal_write_seconds",
 			Help:    "Time to append an entry to the call journal, of one entry in 16.",
@@ -39,7 +41,7 @@ func newMetrics(r prometheus.Registerer, j *Journal) *metrics {
 	if r == nil {
 		return m
 	}
-	r.MustRegister(m.errors, m.records, m.lost, m.torn, m.write,
+	r.MustRegister(m.errors, m.records, m.lost, m.torn, m.cut, m.write,
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Namespace: "bellhop", Subsystem: "store", Name: "calls", Help: "Calls that are live.",
 		}, func() float64 { return float64(j.Len()) }),

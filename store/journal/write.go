@@ -83,6 +83,12 @@ func (j *Journal) appendLocked(k kind, c *feed.Call) error {
 		return j.failed
 	}
 	j.buf = frame(j.buf[:0], k, c)
+	for step := 1; k == kindAnswered && len(j.buf) > room(c) && step <= slims; step++ {
+		if step == 5 {
+			j.metrics.cut.Inc()
+		}
+		j.buf = frame(j.buf[:0], k, slim(c, step))
+	}
 	if len(j.buf) > maxEntry {
 		j.metrics.errors.Inc()
 		return fmt.Errorf("journal: call %s takes %d bytes, more than %d", c.ID, len(j.buf), maxEntry)
