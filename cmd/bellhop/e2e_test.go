@@ -59,8 +59,14 @@ func (l *lockedBuffer) String() string {
 // begin starts the binary in dir; it is killed when the test ends.
 func begin(t *testing.T, dir string, args ...string) *daemon {
 	t.Helper()
+	return beginWith(t, nil, dir, args...)
+}
+
+// beginWith is begin with more in the environment.
+func beginWith(t *testing.T, env []string, dir string, args ...string) *daemon {
+	t.Helper()
 	d := &daemon{cmd: exec.Command(binary(t), args...), ended: make(chan error, 1)}
-	d.cmd.Dir, d.cmd.Stderr = dir, &d.stderr
+	d.cmd.Dir, d.cmd.Stderr, d.cmd.Env = dir, &d.stderr, append(os.Environ(), env...)
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +108,22 @@ func (d *daemon) stop(t *testing.T) {
 	if err := d.cmd.Wait(); err != nil {
 		t.Errorf("bellhop ended with %v\n%s", err, d.stderr.String())
 	}
+}
+
+// said waits until the log says something, and returns that line.
+func (d *daemon) said(t *testing.T, msg string) map[string]any {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+		for line := range strings.Lines(d.stderr.String()) {
+			var entry map[string]any
+			if json.Unmarshal([]byte(line), &entry) == nil && entry["msg"] == msg {
+				return entry
+			}
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+	t.Fatalf("the log does not say %q:\n%s", msg, d.stderr.String())
+	return nil
 }
 
 // TestE2EReadme makes the README's first call with its own lines: two phones,
@@ -212,20 +234,7 @@ func TestE2EServe(t *testing.T) {
 	}
 	write("")
 	d := begin(t, dir, "serve", "-c", "b.yaml")
-	said := func(msg string) map[string]any {
-		t.Helper()
-		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-			for line := range strings.Lines(d.stderr.String()) {
-				var entry map[string]any
-				if json.Unmarshal([]byte(line), &entry) == nil && entry["msg"] == msg {
-					return entry
-				}
-			}
-			<-time.After(20 * time.Millisecond)
-		}
-		t.Fatalf("the log does not say %q:\n%s", msg, d.stderr.String())
-		return nil
-	}
+	said := func(msg string) map[string]any { t.Helper(); return d.said(t, msg) }
 	metrics := ""
 	for _, at := range said("bellhop is up")["listen"].([]any) {
 		if s := at.(string); strings.HasPrefix(s, "http://") {

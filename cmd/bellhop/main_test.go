@@ -44,6 +44,7 @@ func TestUsage(t *testing.T) {
 		{"help of backup", []string{"backup", "--help"}, "key ring", "", exitOK},
 		{"help of restore", []string{"restore", "--help"}, "must not run", "", exitOK},
 		{"backup to nowhere", []string{"backup"}, "", "expected \"<file>\"", exitUsage},
+		{"keys", []string{"keys", filepath.Join(t.TempDir(), "keys")}, "has a new key ring", "", exitOK},
 		{"version", []string{"version"}, "bellhop ", "", exitOK},
 		{"no such command", []string{"sing"}, "", "unexpected argument sing", exitUsage},
 		{"no such flag", []string{"demo", "--loud"}, "", "unknown flag --loud", exitUsage},

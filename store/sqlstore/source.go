@@ -54,7 +54,8 @@ func (s *Store) Snapshot(ctx context.Context, limit int) (*document.Snapshot, er
 }
 
 // Changes returns the rows of the history of a domain after a version, oldest
-// first, at most limit. Secrets are not among them.
+// first, at most limit. Of secrets a shared database tells that they were written,
+// with an empty Body, or deleted, with none; another tells nothing.
 func (s *Store) Changes(ctx context.Context, domain string, after directory.Version, limit int) ([]directory.Document, error) {
 	docs, err := s.documents(ctx, "SELECT "+documentColumns+` FROM history
 		WHERE domain = ? AND (epoch, n) > (?, ?) ORDER BY epoch, n, id LIMIT ?`, domain, after.Epoch, int64(after.N), limit)
