@@ -44,7 +44,9 @@ func (s *Store) SaveBindings(ctx context.Context, rows []binding.Row) (stale []b
 	if err != nil {
 		return nil, err
 	}
-	s.dirty.Store(true)
+	if !s.db.shared { // there a commit is synced
+		s.dirty.Store(true)
+	}
 	return stale, nil
 }
 
@@ -79,12 +81,14 @@ func saveBinding(ctx context.Context, tx *sql.Tx, insert, update *sql.Stmt, r *b
 
 // LoadBindings implements [binding.Saver].
 func (s *Store) LoadBindings(ctx context.Context, add func(binding.Row) error) error {
-	return s.eachBinding(ctx, add, "expires > ?", time.Now().UnixMilli())
+	return s.db.whole(ctx, func(q querier) error {
+		return s.eachBinding(ctx, q, add, "expires > ?", time.Now().UnixMilli())
+	})
 }
 
 // eachBinding calls add with the rows that a condition names.
-func (s *Store) eachBinding(ctx context.Context, add func(binding.Row) error, where string, args ...any) error {
-	rows, err := s.db.read.QueryContext(ctx, `SELECT domain, "user", expires, packed, version FROM bindings WHERE `+where, args...)
+func (s *Store) eachBinding(ctx context.Context, q querier, add func(binding.Row) error, where string, args ...any) error {
+	rows, err := q.QueryContext(ctx, `SELECT domain, "user", expires, packed, version FROM bindings WHERE `+where, args...)
 	if err != nil {
 		return fmt.Errorf("sqlstore: load bindings: %w", err)
 	}

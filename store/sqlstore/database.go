@@ -275,6 +275,27 @@ func refused(err error) bool {
 		errors.Is(err, directory.ErrVersion) || errors.Is(err, context.Canceled)
 }
 
+// A querier is a database or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// whole runs f, which reads a whole table: that may take longer than a statement
+// may elsewhere.
+func (d *database) whole(ctx context.Context, f func(querier) error) error {
+	if !d.shared {
+		return f(d.read)
+	}
+	tx, err := d.read.BeginTx(ctx, d.moment)
+	if err != nil {
+		return fmt.Errorf("sqlstore: begin: %w", err)
+	}
+	if _, err = tx.ExecContext(ctx, "SET LOCAL statement_timeout = 0"); err == nil {
+		err = f(tx)
+	}
+	return errors.Join(err, ignoreDone(tx.Rollback()))
+}
+
 // close closes the connections; the write-ahead log is folded into the file.
 func (d *database) close() error {
 	if d.read == d.write {

@@ -75,3 +75,6 @@ func MigratePostgres(ctx context.Context, url string, steps fs.FS) error {
 	d := &database{dialect: onPostgres(), path: redacted(url)}
 	return d.migrateShared(ctx, conf, slog.New(slog.DiscardHandler), steps)
 }
+
+// Numbered writes the parameters of a query as PostgreSQL has them.
+func Numbered(query string) string { return numbered(query) }

@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -141,6 +142,14 @@ func (s *Store) announceBindings(ctx context.Context, tx *sql.Tx, rows []binding
 	return send()
 }
 
+// learnOne learns a row, unless a newer release wrote it.
+func (s *Store) learnOne(ctx context.Context, r binding.Row) error {
+	if err := s.Bindings.Learn(ctx, r); !errors.Is(err, location.ErrFormat) {
+		return err
+	}
+	return nil
+}
+
 // learn learns the bindings that another node announced. What cannot be read is
 // of a newer release, and of no use here.
 func (s *Store) learn(ctx context.Context, payload string) error {
@@ -163,7 +172,7 @@ func (s *Store) learn(ctx context.Context, payload string) error {
 			continue
 		}
 		if len(f) > 3 {
-			if err := s.Bindings.Learn(ctx, binding.Row{AOR: a, Version: version}); err != nil {
+			if err := s.learnOne(ctx, binding.Row{AOR: a, Version: version}); err != nil {
 				return err
 			}
 			continue
@@ -173,6 +182,6 @@ func (s *Store) learn(ctx context.Context, payload string) error {
 	if len(where) == 0 {
 		return nil
 	}
-	return s.eachBinding(ctx, func(r binding.Row) error { return s.Bindings.Learn(ctx, r) },
+	return s.eachBinding(ctx, s.db.read, func(r binding.Row) error { return s.learnOne(ctx, r) },
 		`(domain, "user") IN (`+placeholders(len(where)/2, 2)+")", where...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	neturl "net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -229,7 +230,7 @@ func TestWhoIsLetIn(t *testing.T) {
 		if err == nil {
 			_ = s.Close()
 		}
-		if err == nil || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), words) {
+		if err == nil || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), words) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: New = %v, want %v %q", what, err, want, words)
 		}
 	}
@@ -251,6 +252,18 @@ func TestWhoIsLetIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, same) // the number is free again
+
+	// A user with a password, which is not in the URL.
+	if _, err := p.SQL("CREATE ROLE " + storetest.PasswordUser + " LOGIN PASSWORD 'hush hush'; CREATE SCHEMA locked AUTHORIZATION " + storetest.PasswordUser); err != nil {
+		t.Fatal(err)
+	}
+	locked := at(p.URL(neturl.Values{"search_path": {"locked"}}), t.TempDir(), 1)
+	locked.PostgreSQL.URL = strings.Replace(locked.PostgreSQL.URL, "bellhop@", storetest.PasswordUser+"@", 1)
+	refused("no password", locked, nil, "refuses this user or its password")
+	locked.PostgreSQL.Password = "hush"
+	refused("another password", locked, nil, "refuses this user or its password")
+	locked.PostgreSQL.Password = "hush hush"
+	open(t, locked)
 
 	for _, tt := range []struct{ what, url, words string }{
 		{"no server", "postgres://bellhop@/postgres?host=/nowhere", "cannot be reached"},

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -182,9 +183,14 @@ func (c *conn) query(ctx context.Context, query string, args []driver.NamedValue
 // gone reports whether the connection is over.
 func (c *conn) gone() bool { return c.Conn.Conn().IsClosed() }
 
-// CheckNamedValue implements [driver.NamedValueChecker].
+// CheckNamedValue implements [driver.NamedValueChecker]. A text that PostgreSQL
+// does not take is not in it either: whoever asks for one, such as a phone with a
+// strange name, finds nothing, and that is no fault of the database.
 func (c *conn) CheckNamedValue(v *driver.NamedValue) (err error) {
 	v.Value, err = driver.DefaultParameterConverter.ConvertValue(v.Value)
+	if s, ok := v.Value.(string); ok && (strings.ContainsRune(s, 0) || !utf8.ValidString(s)) {
+		v.Value = strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+	}
 	return err
 }
 

@@ -194,10 +194,7 @@ func insertEntry(rows int) string {
 }
 
 // readTail returns the tail as one run, and its last row.
-func readTail(ctx context.Context, from interface {
-	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
-},
-) (run *record.Run, last int64, err error) {
+func readTail(ctx context.Context, from querier) (run *record.Run, last int64, err error) {
 	rows, err := from.QueryContext(ctx, "SELECT seq, entries FROM record_tail ORDER BY seq")
 	if err != nil {
 		return nil, 0, fmt.Errorf("sqlstore: merge: %w", err)

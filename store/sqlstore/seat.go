@@ -73,7 +73,7 @@ func (s *Store) openShared(ctx context.Context, o Options) error {
 	}
 	db := o.PostgreSQL.open(conf)
 	s.db = &database{dialect: onPostgres(), path: redacted(o.PostgreSQL.URL), write: db, read: db, metrics: newMetrics(o.Registerer)}
-	s.disk = &disk{log: s.log, metrics: s.db.metrics, room: func() (free, total uint64, ok bool) { return 0, 0, false }}
+	s.disk = &disk{log: s.log, metrics: s.db.metrics, room: func() (free, total uint64, ok bool) { return roomOf(o.Journal) }}
 	s.seat = &seat{number: o.Node, conf: conf, timeout: o.PostgreSQL.timeout()}
 	if err := s.sit(ctx); err != nil {
 		if w := pgWords(err); w != "" {

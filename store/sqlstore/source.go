@@ -30,8 +30,16 @@ func (s *Store) Versions(ctx context.Context) (map[string]directory.Version, err
 }
 
 // Snapshot implements [cache.Source].
-func (s *Store) Snapshot(ctx context.Context, limit int) (*document.Snapshot, error) {
-	rows, err := s.db.read.QueryContext(ctx, "SELECT "+documentColumns+" FROM documents LIMIT ?", limit+1)
+func (s *Store) Snapshot(ctx context.Context, limit int) (snap *document.Snapshot, err error) {
+	err = s.db.whole(ctx, func(q querier) (err error) {
+		snap, err = s.snapshot(ctx, q, limit)
+		return err
+	})
+	return snap, err
+}
+
+func (s *Store) snapshot(ctx context.Context, q querier, limit int) (*document.Snapshot, error) {
+	rows, err := q.QueryContext(ctx, "SELECT "+documentColumns+" FROM documents LIMIT ?", limit+1)
 	if err != nil {
 		return nil, s.failed("snapshot", err)
 	}

@@ -91,8 +91,16 @@ func (p *Postgres) make() error {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	return nil
+	access := filepath.Join(p.dir, "data", "pg_hba.conf") // the first line that fits counts
+	text, err := os.ReadFile(access)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(access, append([]byte("local all "+PasswordUser+" scram-sha-256\n"), text...), 0o600)
 }
+
+// PasswordUser is a role that has to show its password, once somebody makes it.
+const PasswordUser = "locked"
 
 // Start starts the server and waits until it serves.
 func (p *Postgres) Start() (err error) {

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -181,7 +182,7 @@ func blame(err error, c *config.Config) error {
 // node that made its own could not open what others sealed.
 func openKeys(c *config.Config) (*keyring.Ring, error) {
 	ring, err := keyring.New(keyring.Options{Dir: c.Keys.Dir, Create: c.Store.URL == ""})
-	if errors.Is(err, keyring.ErrEmpty) {
+	if errors.Is(err, keyring.ErrEmpty) || c.Store.URL != "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("keys.dir: %w: nodes on one PostgreSQL share a ring: copy the folder from a node that runs; for the first node `bellhop keys %s` makes one", err, c.Keys.Dir)
 	}
 	return ring, err

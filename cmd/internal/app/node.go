@@ -97,6 +97,10 @@ func Check(c *config.Config) error {
 			errs = append(errs, fmt.Errorf("%s: %s can be read by others (mode %04o); make it 0700", key, dir, info.Mode().Perm()))
 		}
 	}
+	if c.Store.URL != "" {
+		_, err := openKeys(c)
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
