@@ -128,7 +128,14 @@ func (p *pool) Connect(ctx context.Context) (driver.Conn, error) {
 	p.mu.Lock()
 	p.cause, p.trying = nil, false
 	p.mu.Unlock()
-	return &conn{c.(*stdlib.Conn)}, nil //nolint:forcetypeassert // it makes no others
+	return &conn{c.(*stdlib.Conn), p}, nil //nolint:forcetypeassert // it makes no others
+}
+
+// silent reports whether the database did not answer a moment ago.
+func (p *pool) silent() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Is(p.cause, errStalled) && time.Now().Before(p.until)
 }
 
 // away notes why the database cannot be reached.
@@ -141,7 +148,20 @@ func (p *pool) away(err error) {
 // A conn writes parameters as PostgreSQL has them, and takes the types of
 // arguments that SQLite takes. What certainly was not done is tried again by
 // database/sql, on another connection.
-type conn struct{ *stdlib.Conn }
+type conn struct {
+	*stdlib.Conn
+
+	pool *pool
+}
+
+// ResetSession implements [driver.SessionResetter]: a connection to a database
+// that was silent a moment ago is not tried.
+func (c *conn) ResetSession(ctx context.Context) error {
+	if c.pool.silent() {
+		return driver.ErrBadConn
+	}
+	return c.Conn.ResetSession(ctx)
+}
 
 // PrepareContext implements [driver.ConnPrepareContext]. The statement is prepared
 // by the driver when it is used, once per connection.
