@@ -168,7 +168,7 @@ func TestTwoNodesOneLoop(t *testing.T) {
 func TestTwoNodesRecords(t *testing.T) {
 	t.Parallel()
 	one, two, _ := pair(t)
-	const rounds, each = 20, 5
+	const rounds, each = 100, 3
 	var wg sync.WaitGroup
 	for _, s := range []*sqlstore.Store{one, two} {
 		wg.Go(func() {
@@ -180,7 +180,7 @@ func TestTwoNodesRecords(t *testing.T) {
 				if err := s.SaveRecords(t.Context(), batch); err != nil {
 					t.Error(err)
 				}
-				if n%5 == 4 {
+				if n%2 == 1 {
 					if err := sqlstore.MergeTail(t.Context(), s); err != nil && !strings.Contains(err.Error(), "40001") {
 						t.Error(err)
 					}
