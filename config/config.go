@@ -101,6 +101,7 @@ type Store struct {
 	PasswordFile string   `yaml:"password_file" change:"restart" doc:"File with the password of store.url. Or the environment has it, in BELLHOP_STORE_PASSWORD."`
 	Connections  int      `yaml:"connections" change:"restart" doc:"Connections to PostgreSQL at one time; one more listens."`
 	Timeout      Duration `yaml:"timeout" change:"restart" doc:"How long PostgreSQL may be silent before it counts as away."`
+	Redis        Secret   `yaml:"redis" change:"restart" doc:"URL of the Redis that nodes share: redis://HOST:PORT, rediss:// (TLS), unix:///PATH, redis+sentinel://HOST:PORT?master_name=NAME, redis+cluster://HOST:PORT; addr=HOST:PORT, repeated, names more of them. On another host it needs a password, redis://:${REDIS_PASSWORD}@HOST:PORT. Not set: none."`
 }
 
 // Keys configures the key ring.

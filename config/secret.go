@@ -18,6 +18,15 @@ func NewSecret(value string) Secret { return Secret{value} }
 // Reveal returns the value, to be used and not kept.
 func (s Secret) Reveal() string { return s.value }
 
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (s *Secret) UnmarshalText(b []byte) error {
+	s.value = string(b)
+	return nil
+}
+
+// Equal reports whether two secrets are the same.
+func (s Secret) Equal(o Secret) bool { return s.value == o.value }
+
 // IsZero reports whether there is no secret.
 func (s Secret) IsZero() bool { return s.value == "" }
 

@@ -25,7 +25,7 @@ type demoCmd struct {
 	SIPS     netip.AddrPort   `name:"sips" placeholder:"ADDR" help:"SIP over TLS, such as 127.0.0.1:5061; with a certificate that the demo signs itself."`
 	HTTPS    netip.AddrPort   `name:"https" placeholder:"ADDR" help:"Control API (127.0.0.1:8443)."`
 	Metrics  netip.AddrPort   `placeholder:"ADDR" help:"Health and metrics on a listener of their own."`
-	Redis    string           `placeholder:"URL" help:"Shared copies in Redis (not built yet)."`
+	Redis    string           `placeholder:"URL" help:"Redis to share registrations and settings through, such as redis://127.0.0.1:6379."`
 	Password string           `placeholder:"PW" help:"Password of every device and of every user's sign-in, instead of generated ones."`
 	Trunk    string           `placeholder:"HOST:PORT" help:"Trunk for numbers that begin with +, trusted by exactly that address and port."`
 	Digest   []string         `placeholder:"ALG" enum:"SHA-256,MD5,sha-256,md5" help:"Algorithms that phones are offered, the preferred one first (SHA-256,MD5); MD5 alone for tools that know no other."`
@@ -121,14 +121,13 @@ func (c demoCmd) Run(ctx context.Context, std stdio) error {
 	return supervise(ctx, a, func() error { return c.announce(std, info) })
 }
 
-// warn says what was asked for and is not built, and what is ignored.
+// warn says what was asked for and is ignored.
 func (c demoCmd) warn(std stdio) {
 	say := func(asked bool, format string, args ...any) {
 		if asked {
 			std.say("bellhop: "+format, args...)
 		}
 	}
-	say(c.Redis != "", "--redis: shared copies in Redis are not built yet; state is in %s alone", c.Dir)
 	say(c.Trunk != "" && c.Expose, "--trunk is ignored with --expose")
 	say(c.Password != "" && c.Expose, "--password is ignored with --expose; generated passwords are in %s", filepath.Join(c.Dir, demoFile))
 }
@@ -231,6 +230,7 @@ func (c *demoCmd) config(cert, key string) (*config.Config, error) {
 	conf.Metrics.Bind = c.Metrics
 	conf.Store.Dir = filepath.Join(c.Dir, "store")
 	conf.Keys.Dir = filepath.Join(c.Dir, "keys")
+	conf.Store.Redis = config.NewSecret(c.Redis)
 	conf.Log.Format = config.Text
 	return conf, conf.Validate()
 }

@@ -66,13 +66,12 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-func TestDemoSaysWhatIsNotBuilt(t *testing.T) {
+func TestDemoSaysWhatIsIgnored(t *testing.T) {
 	t.Parallel()
 	var errs bytes.Buffer
 	std := stdio{err: &errs}
-	demoCmd{Redis: "redis://127.0.0.1"}.warn(std)
 	demoCmd{Trunk: "127.0.0.1:5090", Password: "x", Expose: true}.warn(std)
-	for _, want := range []string{"--redis", "--trunk is ignored", "--password is ignored"} {
+	for _, want := range []string{"--trunk is ignored", "--password is ignored"} {
 		if !strings.Contains(errs.String(), want) {
 			t.Errorf("standard error does not say %q:\n%s", want, errs.String())
 		}

@@ -3,6 +3,7 @@ package binding
 import (
 	"context"
 	"errors"
+	"maps"
 	"time"
 
 	"bellhop/routing/location"
@@ -42,7 +43,7 @@ func (t *Table) Learn(ctx context.Context, r Row) error {
 	if err := sh.lockIdle(ctx, r.AOR); err != nil {
 		return err
 	}
-	if r.Version <= sh.saved(r.AOR) {
+	if r.Version <= max(sh.saved(r.AOR), sh.gone[r.AOR]) {
 		sh.mu.Unlock()
 		return nil
 	}
@@ -72,8 +73,35 @@ func (t *Table) learnLocked(sh *shard, r Row, now time.Time) []location.Change {
 		sh.dirty[r.AOR] = r.Version
 	}
 	t.installLocked(sh, r.AOR, theirs)
-	sh.setSaved(r.AOR, r.Version)
+	t.savedLocked(sh, r)
 	return differences(mine, theirs)
+}
+
+// remember is how long removals are remembered at least: longer than an older
+// state may be on its way to us.
+const remember = 10 * time.Minute
+
+// savedLocked notes that r is saved.
+func (t *Table) savedLocked(sh *shard, r Row) {
+	sh.setSaved(r.AOR, r.Version)
+	switch {
+	case !t.shared && t.tell == nil: // nothing comes back
+	case r.Packed == "" && r.Version > 0:
+		sh.gone[r.AOR] = r.Version
+	default:
+		delete(sh.gone, r.AOR)
+	}
+}
+
+// forgetGone forgets old removals.
+func (t *Table) forgetGone(now time.Time) {
+	before := versionAt(now.Add(-remember))
+	for i := range t.shards {
+		sh := &t.shards[i]
+		sh.mu.Lock()
+		maps.DeleteFunc(sh.gone, func(_ location.AOR, v uint64) bool { return v < before })
+		sh.mu.Unlock()
+	}
 }
 
 // same reports whether two bindings are one at two times.

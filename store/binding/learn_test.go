@@ -105,8 +105,11 @@ func TestLearn(t *testing.T) {
 	}
 	mustRegister(t, one, a, from("desk", 5060, 2, 0), 1)
 	mustRegister(t, one, a, from("web", 5070, 2, 0), 0)
+	if err := two.Learn(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
 	if n := two.Len(); n != 0 {
-		t.Errorf("after the removal: %d bindings, want none", n)
+		t.Errorf("after the removal, and an old announcement: %d bindings, want none", n)
 	}
 	var told []string
 	for _, ev := range f.Drain(nil, 100) {

@@ -24,7 +24,7 @@ func (t *Table) Run(ctx context.Context) error {
 	tk := time.NewTicker(tick)
 	defer tk.Stop()
 	last := time.Now()
-	saved := last
+	saved, buried := last, last
 	for {
 		select {
 		case <-ctx.Done():
@@ -32,6 +32,10 @@ func (t *Table) Run(ctx context.Context) error {
 		case <-tk.C:
 		}
 		now := time.Now()
+		if now.Sub(buried) >= remember {
+			buried = now
+			t.forgetGone(now)
+		}
 		if jump := now.Round(0).Sub(last.Round(0)) - now.Sub(last); jump.Abs() > clockJump {
 			t.shift(ctx, jump)
 		}
@@ -167,7 +171,7 @@ func (t *Table) finish(rows, stale []Row, again bool) {
 			sh.dirty[a] = rows[i].Before // for what was refreshed here
 			learned = t.learnLocked(sh, r, now)
 		default:
-			sh.setSaved(a, rows[i].Version)
+			t.savedLocked(sh, rows[i])
 		}
 		b := sh.busy[a]
 		delete(sh.busy, a)

@@ -98,6 +98,7 @@ type shard struct {
 	slots map[location.AOR]slot
 	busy  map[location.AOR]busy    // what is being saved
 	dirty map[location.AOR]uint64  // refreshed or expired, not saved yet; the version that is saved
+	gone  map[location.AOR]uint64  // removed lately: the version of that; only where nodes share a saver
 	due   map[int64][]location.AOR // by second: look for expired bindings then
 	next  int64                    // the first second of due that was not looked at
 }
@@ -137,6 +138,7 @@ func New(ctx context.Context, o Options) (*Table, error) {
 			slots: make(map[location.AOR]slot),
 			busy:  make(map[location.AOR]busy),
 			dirty: make(map[location.AOR]uint64),
+			gone:  make(map[location.AOR]uint64),
 			due:   make(map[int64][]location.AOR),
 			next:  now.Unix(),
 		}
@@ -422,7 +424,7 @@ func (t *Table) tryChange(ctx context.Context, a location.AOR,
 	default:
 		t.installLocked(sh, a, next)
 		delete(sh.dirty, a)
-		sh.setSaved(a, r.Version)
+		t.savedLocked(sh, r)
 	}
 	sh.mu.Unlock()
 	close(done)

@@ -6,10 +6,15 @@
 //
 // A commit on this node takes out what it touches, before the commit is
 // acknowledged; a fill that began before that is not stored. For changes made
-// elsewhere, the versions of all domains are compared every [Confirm]: a domain
-// whose version is another one is forgotten as a whole. So an entry is at most
-// that old, not counting the time in which the store cannot be asked: then
-// calls go on from here (trust.md §3).
+// elsewhere, the versions of all domains are compared every [Confirm], and after
+// [Cache.Nudge]: of a domain whose version is another one the history is read on
+// from the version that is known here, and what it touches is taken out; where
+// history does not say what changed, the domain is forgotten as a whole. So an
+// entry is at most that old, not counting the time in which the store cannot be
+// asked: then calls go on from here (trust.md §3).
+//
+// Where nodes share [Copies], what one read from the store the others compile
+// from its copy.
 //
 // What does not exist is remembered for [Negative] only, and apart from what
 // does, so that questions of strangers push nothing out.
@@ -61,6 +66,9 @@ type Source interface {
 	// Snapshot returns all documents, or nil when there are more than limit or
 	// when reading one by one is as cheap.
 	Snapshot(ctx context.Context, limit int) (*document.Snapshot, error)
+	// Changes returns the rows of the history of a domain after a version, oldest
+	// first, at most limit; secrets have none.
+	Changes(ctx context.Context, domain string, after directory.Version, limit int) ([]directory.Document, error)
 }
 
 // Bindings are the location service in memory.
@@ -82,6 +90,7 @@ type Options struct {
 	Source     Source
 	Bindings   Bindings
 	Calls      Calls
+	Copies     Copies                // nil: none are shared
 	Size       int                   // entries at most; 0: DefaultSize
 	Followed   bool                  // somebody calls Agree or Compare in time; [Cache.Run] does not ask for versions
 	Logger     *slog.Logger          // nil discards
@@ -121,6 +130,7 @@ type Cache struct {
 	source   Source
 	bindings Bindings
 	calls    Calls
+	copies   Copies
 	each     int // entries of a shard
 	followed bool
 	log      *slog.Logger
@@ -128,13 +138,15 @@ type Cache struct {
 	seed     maphash.Seed
 	hosts    atomic.Pointer[map[string]*directory.Tenant] // by host; never written to
 	trunks   chan struct{}                                // holds one; see TrunksChanged
+	nudge    chan struct{}                                // holds one; see Nudge
 	gen      atomic.Uint64                                // raised by every invalidation, before it begins
 	shards   [shards]shard
 
-	// mu guards versions, those that the entries agree with. It is never held
-	// together with a shard's lock.
+	// mu guards versions, those that the entries agree with, and newest, the
+	// newest that were heard of. It is never held together with a shard's lock.
 	mu       sync.Mutex
 	versions map[string]directory.Version
+	newest   map[string]directory.Version
 }
 
 // New returns an empty cache that knows the hosts of all domains.
@@ -143,8 +155,10 @@ func New(ctx context.Context, o Options) (*Cache, error) {
 		o.Size = DefaultSize
 	}
 	c := &Cache{
-		source: o.Source, bindings: o.Bindings, calls: o.Calls, each: max(o.Size/shards, 1), followed: o.Followed, log: o.Logger,
-		seed: maphash.MakeSeed(), versions: make(map[string]directory.Version), trunks: make(chan struct{}, 1),
+		source: o.Source, bindings: o.Bindings, calls: o.Calls, copies: o.Copies, each: max(o.Size/shards, 1),
+		followed: o.Followed, log: o.Logger,
+		seed: maphash.MakeSeed(), versions: make(map[string]directory.Version),
+		newest: make(map[string]directory.Version), trunks: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 	}
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
@@ -159,6 +173,7 @@ func New(ctx context.Context, o Options) (*Cache, error) {
 		return nil, fmt.Errorf("cache: %w", err)
 	}
 	c.versions = versions
+	c.heardOf(versions)
 	return c, c.loadHosts(ctx)
 }
 
@@ -281,11 +296,21 @@ func (c *Cache) Load(ctx context.Context, need routing.Need, w *routing.World) e
 	return nil
 }
 
-// read compiles an entry from the store and stores it here.
+// read compiles an entry, from a shared copy or the store, and stores it here.
 func (c *Cache) read(ctx context.Context, k key) (*entry, error) {
 	gen := c.gen.Load()
+	at, agreed := c.version(k.domain)
+	if e := c.copied(ctx, k, at); e != nil {
+		c.put(k, e, gen)
+		return e, nil
+	}
 	var e *entry
+	var rec recorder
 	err := c.source.Read(ctx, func(v directory.View) (err error) {
+		if c.copies != nil {
+			rec = recorder{view: v, domain: k.domain}
+			v = &rec
+		}
 		e, err = compile(v, k)
 		return err
 	})
@@ -294,6 +319,9 @@ func (c *Cache) read(ctx context.Context, k key) (*entry, error) {
 		return nil, err
 	}
 	c.put(k, e, gen)
+	if c.copies != nil && !e.nothing() && !rec.foreign {
+		c.copies.Keep(k.domain, k.copyName(), agreed, rec.depends(k.kind), rec.pack())
+	}
 	return e, nil
 }
 

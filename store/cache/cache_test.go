@@ -26,6 +26,7 @@ type source struct {
 	err      error
 	reads    int
 	during   func() // runs within Read, after the view was read
+	changes  []directory.Document
 }
 
 func newSource() *source {
@@ -62,6 +63,10 @@ func (s *source) Read(_ context.Context, f func(directory.View) error) error {
 		during()
 	}
 	return err
+}
+
+func (s *source) Changes(context.Context, string, directory.Version, int) ([]directory.Document, error) {
+	return s.changes, nil
 }
 
 func (s *source) Versions(context.Context) (map[string]directory.Version, error) {

@@ -26,9 +26,10 @@ func (c *Cache) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-		}
-		if c.followed {
-			continue
+			if c.followed {
+				continue
+			}
+		case <-c.nudge:
 		}
 		if err := c.Confirm(ctx); err != nil && ctx.Err() == nil {
 			c.log.LogAttrs(ctx, slog.LevelError, "cache not confirmed, calls go on from it", slog.Any("error", err))
@@ -36,8 +37,21 @@ func (c *Cache) Run(ctx context.Context) error {
 	}
 }
 
+// Nudge makes [Cache.Run] look at the versions of domains now: somebody says that
+// one changed. It never blocks.
+func (c *Cache) Nudge() {
+	select {
+	case c.nudge <- struct{}{}:
+	default: // it is about to look
+	}
+}
+
+// maxFollow is how many rows of history are followed; more, and the domain is
+// forgotten as a whole.
+const maxFollow = 1000
+
 // Confirm compares the versions of all domains with those that the entries
-// agree with, and forgets the domains that changed.
+// agree with, and forgets what changed.
 func (c *Cache) Confirm(ctx context.Context) error {
 	now, err := c.source.Versions(ctx)
 	if err != nil {
@@ -52,33 +66,98 @@ func (c *Cache) Agree(now map[string]directory.Version) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.versions = maps.Clone(now)
+	c.heardOf(now)
 }
 
 // Compare is Confirm with versions that the caller has read.
 func (c *Cache) Compare(ctx context.Context, now map[string]directory.Version) error {
-	changed := make(map[string]bool)
+	changed := make(map[string]directory.Version) // and what it was
 	c.mu.Lock()
-	for d, v := range now {
-		if c.versions[d] != v {
-			changed[d] = true
-		}
-	}
-	for d := range c.versions {
-		if _, ok := now[d]; !ok {
-			changed[d] = true
-		}
-	}
-	c.versions = maps.Clone(now)
+	was := maps.Clone(c.versions)
 	c.mu.Unlock()
+	for d, v := range now {
+		if was[d] != v {
+			changed[d] = was[d]
+		}
+	}
+	for d := range was {
+		if _, ok := now[d]; !ok {
+			changed[d] = was[d]
+		}
+	}
 	if len(changed) == 0 {
 		return nil
+	}
+	return c.follow(ctx, changed, now)
+}
+
+// known notes the versions that the entries will agree with.
+func (c *Cache) known(changed, now map[string]directory.Version) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for d := range changed { // what committed here meanwhile is known already
+		if v, ok := now[d]; !ok {
+			delete(c.versions, d)
+		} else if c.versions[d].Compare(v) < 0 {
+			c.versions[d] = v
+		}
+	}
+	c.heardOf(now)
+}
+
+// heardOf notes versions that there are; c.mu is held, or c not shared yet.
+func (c *Cache) heardOf(versions map[string]directory.Version) {
+	for d, v := range versions {
+		if c.newest[d].Compare(v) < 0 {
+			c.newest[d] = v
+		}
+	}
+}
+
+// follow forgets what changed in domains since the versions that they had.
+func (c *Cache) follow(ctx context.Context, changed, now map[string]directory.Version) error {
+	whole := make(map[string]bool)
+	var docs []directory.Document
+	for d, was := range changed {
+		rows, err := c.source.Changes(ctx, d, was, maxFollow)
+		if err != nil {
+			c.metrics.errors.Inc()
+			return fmt.Errorf("cache: %w", err)
+		}
+		if len(rows) == maxFollow || !Covers(rows, was, now[d]) {
+			whole[d] = true
+			continue
+		}
+		docs = append(docs, rows...)
 	}
 	if err := c.loadHosts(ctx); err != nil { // with them the trunks of domains
 		return err
 	}
-	c.drop(func(k key, _ *entry) bool { return changed[k.domain] })
+	c.known(changed, now) // before the drop: a fill from now on takes no copy that is older
+	t := touchedBy(docs)
+	c.drop(func(k key, e *entry) bool {
+		_, ok := changed[k.domain]
+		return whole[k.domain] || ok && k.kind == kindCredential || t.match(k, e) // credentials have no history
+	})
 	c.tellTrunks()
 	return nil
+}
+
+// Covers reports whether rows say all that changed from one version of a domain
+// to another one: every version in between has one. A change of secrets alone has
+// none, nor has a change of the domain's own document, which is in the system's
+// history.
+func Covers(rows []directory.Document, from, to directory.Version) bool {
+	if from.Epoch != to.Epoch || to.N < from.N {
+		return false
+	}
+	seen := make(map[uint64]bool, len(rows))
+	for i := range rows {
+		if v := rows[i].Version; v.Epoch == to.Epoch && v.N > from.N && v.N <= to.N {
+			seen[v.N] = true
+		}
+	}
+	return uint64(len(seen)) == to.N-from.N
 }
 
 // drop takes out the entries that match, and all negative ones. Fills that
@@ -107,24 +186,35 @@ type touched struct {
 // Forget takes out what depends on documents that were written or deleted. A
 // store calls it after the commit, before it is acknowledged.
 func (c *Cache) Forget(docs []directory.Document) {
-	t := touched{
-		domains: map[string]bool{}, numbers: map[string]bool{}, users: map[string]bool{},
-		devices: map[string]bool{}, usernames: map[string]bool{}, callers: map[string]bool{},
-	}
+	t := touchedBy(docs)
 	hosts, trunks := false, false
 	for i := range docs {
-		t.add(&docs[i])
 		hosts = hosts || docs[i].Kind == directory.KindDomain || docs[i].Kind == directory.KindTrunk
 		trunks = trunks || hosts || docs[i].Kind == directory.KindTrunkKey
 	}
 	if hosts {
 		c.hostsOf(docs)
 	}
+	c.agree(docs) // before the drop, see follow
 	c.drop(t.match)
-	c.agree(docs)
 	if trunks {
 		c.tellTrunks()
 	}
+	if c.copies != nil {
+		c.copies.Changed()
+	}
+}
+
+// touchedBy returns what documents touch.
+func touchedBy(docs []directory.Document) *touched {
+	t := &touched{
+		domains: map[string]bool{}, numbers: map[string]bool{}, users: map[string]bool{},
+		devices: map[string]bool{}, usernames: map[string]bool{}, callers: map[string]bool{},
+	}
+	for i := range docs {
+		t.add(&docs[i])
+	}
+	return t
 }
 
 // TrunksChanged is told, at least once, after trunks or their credentials
@@ -163,9 +253,16 @@ func (c *Cache) agree(docs []directory.Document) {
 		if v.Epoch == was.Epoch && v.N == was.N+1 || was.IsZero() {
 			c.versions[domain] = v
 		}
+		if c.newest[domain].Compare(v) < 0 {
+			c.newest[domain] = v
+		}
 	}
 	for i := range docs {
 		step(docs[i].Domain, docs[i].Version)
+		if docs[i].Kind == directory.KindDomain { // its own version went on as well
+			v := c.newest[docs[i].Name]
+			c.newest[docs[i].Name] = directory.Version{Epoch: docs[i].Version.Epoch, N: v.N + 1}
+		}
 	}
 }
 

@@ -214,6 +214,21 @@ func (s *Store) Versions(context.Context) (map[string]directory.Version, error) 
 	return maps.Clone(s.versions), nil
 }
 
+// Changes implements [cache.Source].
+func (s *Store) Changes(_ context.Context, domain string, after directory.Version, limit int) (docs []directory.Document, _ error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for ref, rows := range s.history {
+		for _, doc := range rows {
+			if ref.Domain == domain && doc.Version.Compare(after) > 0 {
+				docs = append(docs, doc)
+			}
+		}
+	}
+	slices.SortFunc(docs, func(a, b directory.Document) int { return a.Version.Compare(b.Version) })
+	return docs[:min(len(docs), limit)], nil
+}
+
 // Snapshot implements [cache.Source]: there is nothing to gain.
 func (s *Store) Snapshot(context.Context, int) (*document.Snapshot, error) { return nil, nil }
 

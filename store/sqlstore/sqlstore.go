@@ -60,10 +60,20 @@ type Options struct {
 	// records on a disk that is full; 0: none.
 	Reserve int64
 	// CacheSize bounds the entries of the cache; 0: its default.
-	CacheSize  int
+	CacheSize int
+	// Shared is told of what is saved, and has copies of what is read, where
+	// several nodes share a database; nil: there are none.
+	Shared     Shared
 	Feed       *feed.Stream          // nil: nobody is told of changes
 	Logger     *slog.Logger          // nil discards
 	Registerer prometheus.Registerer // nil: metrics are not shown
+}
+
+// Shared is what nodes on one database have in common besides.
+type Shared interface {
+	cache.Copies
+	// Announce is told of bindings that were saved. It does not block.
+	Announce(rows []binding.Row)
 }
 
 // A Store keeps what a node knows. Make one with [New], then Run it, then
@@ -138,6 +148,10 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		return fmt.Errorf("sqlstore: %w", err)
 	}
 	bindings := binding.Options{Saver: s, Node: o.Node, Shared: s.db.shared, Feed: o.Feed, Logger: o.Logger, Registerer: o.Registerer}
+	var copies cache.Copies
+	if o.Shared != nil {
+		bindings.Announce, copies = o.Shared.Announce, o.Shared
+	}
 	if s.db.shared {
 		if s.known, err = s.Versions(ctx); err != nil { // before the cache reads anything
 			return err
@@ -153,7 +167,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	s.Cache, err = cache.New(ctx, cache.Options{
-		Source: s, Bindings: s.Bindings, Calls: s.Calls, Size: o.CacheSize, Followed: s.db.shared, Logger: o.Logger, Registerer: o.Registerer,
+		Source: s, Bindings: s.Bindings, Calls: s.Calls, Copies: copies, Size: o.CacheSize, Followed: s.db.shared, Logger: o.Logger, Registerer: o.Registerer,
 	})
 	return err
 }

@@ -51,18 +51,30 @@ type Parts struct {
 // happens on the stream.
 func Run(t *testing.T, open func(t *testing.T, s *feed.Stream) Parts) {
 	t.Helper()
-	fresh := func(t *testing.T) Parts {
+	f := fresh(open)
+	t.Run("documents", func(t *testing.T) { t.Parallel(); documents(t, f) })
+	t.Run("sessions", func(t *testing.T) { t.Parallel(); sessions(t, f) })
+	t.Run("calls", func(t *testing.T) { t.Parallel(); calls(t, f) })
+	RunShared(t, open)
+}
+
+// RunShared is the part of Run about what nodes share: bindings, and the directory
+// as calls see it.
+func RunShared(t *testing.T, open func(t *testing.T, s *feed.Stream) Parts) {
+	t.Helper()
+	f := fresh(open)
+	t.Run("bindings", func(t *testing.T) { t.Parallel(); bindings(t, f) })
+	t.Run("cache", func(t *testing.T) { t.Parallel(); caches(t, f) })
+}
+
+func fresh(open func(t *testing.T, s *feed.Stream) Parts) func(t *testing.T) Parts {
+	return func(t *testing.T) Parts {
 		t.Helper()
 		s := feed.NewStream(10_000)
 		p := open(t, s)
 		p.Feed = s
 		return p
 	}
-	t.Run("documents", func(t *testing.T) { t.Parallel(); documents(t, fresh) })
-	t.Run("sessions", func(t *testing.T) { t.Parallel(); sessions(t, fresh) })
-	t.Run("bindings", func(t *testing.T) { t.Parallel(); bindings(t, fresh) })
-	t.Run("calls", func(t *testing.T) { t.Parallel(); calls(t, fresh) })
-	t.Run("cache", func(t *testing.T) { t.Parallel(); caches(t, fresh) })
 }
 
 // Domain is the domain of the tests.

@@ -36,6 +36,7 @@ import (
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
 	"bellhop/store/keyring"
+	"bellhop/store/redisstore"
 	"bellhop/store/sqlstore"
 )
 
@@ -59,6 +60,7 @@ type App struct {
 	metrics    *prometheus.Registry
 	keys       *keyring.Ring
 	store      *sqlstore.Store
+	redis      *redisstore.Store // nil: none
 	sip        *sip.Server
 	feed       *feed.Stream
 	cert       *certificate // of the API; nil: it is plain
@@ -142,9 +144,17 @@ func New(ctx context.Context, opts Options) (_ *App, err error) {
 // openStore opens all that is kept.
 func (a *App) openStore(ctx context.Context) error {
 	dir := a.conf.Store.Dir
+	var shared sqlstore.Shared
+	if err := a.openRedis(ctx); err != nil {
+		return err
+	}
+	if a.redis != nil {
+		shared = a.redis
+	}
 	var err error
 	o := sqlstore.Options{
-		File: filepath.Join(dir, sqlstore.FileName), Journal: filepath.Join(dir, "journal"), Node: uint16(a.conf.Node.Number),
+		Shared: shared,
+		File:   filepath.Join(dir, sqlstore.FileName), Journal: filepath.Join(dir, "journal"), Node: uint16(a.conf.Node.Number),
 		Reserve: diskReserve,
 		Feed:    a.feed, Logger: a.log, Registerer: a.metrics,
 	}
@@ -159,6 +169,23 @@ func (a *App) openStore(ctx context.Context) error {
 	}
 	a.onStop("store", a.store.Close)
 	a.parts = append(a.parts, part{"store", a.store.Run})
+	if a.redis == nil {
+		return nil
+	}
+	a.parts = append(a.parts, part{"redis", a.redis.Run})
+	return a.redis.Attach(ctx, a.store, a.store.Bindings, a.store.Cache)
+}
+
+// openRedis opens what nodes share, where they do.
+func (a *App) openRedis(ctx context.Context) (err error) {
+	at := a.conf.Store.Redis
+	if at.IsZero() {
+		return nil
+	}
+	if a.redis, err = redisstore.New(ctx, redisstore.Options{URL: at.Reveal(), Logger: a.log, Registerer: a.metrics}); err != nil {
+		return fmt.Errorf("store.redis: %w", err)
+	}
+	a.onStop("redis", a.redis.Close)
 	return nil
 }
 

@@ -34,6 +34,9 @@ func (a *App) Status() control.NodeStatus {
 		s.Reasons = append(s.Reasons, *lossy)
 	}
 	s.Reasons = append(s.Reasons, a.store.Reasons()...)
+	if a.redis != nil {
+		s.Reasons = append(s.Reasons, a.redis.Reasons()...)
+	}
 	if r := a.reloaded.Load(); r != nil {
 		s.Config = r.words
 		if r.refused {

@@ -10,6 +10,7 @@ import (
 
 	"bellhop/config"
 	"bellhop/control"
+	"bellhop/store/redisstore"
 )
 
 // A reloaded is what became of a reload.
@@ -100,6 +101,11 @@ func Check(c *config.Config) error {
 	if c.Store.URL != "" {
 		_, err := openKeys(c)
 		errs = append(errs, err)
+	}
+	if at := c.Store.Redis; !at.IsZero() {
+		if err := redisstore.Check(at.Reveal()); err != nil {
+			errs = append(errs, fmt.Errorf("store.redis: %w", err))
+		}
 	}
 	return errors.Join(errs...)
 }
