@@ -50,18 +50,20 @@ type epoch struct {
 // look reports whether Redis may have lost something since the last time.
 func (e *epoch) look(ctx context.Context, s *Store, n *node) (lost bool) {
 	var servers string
+	var policy error
 	err := s.call(ctx, "inspect", batchTimeout, func(ctx context.Context) (err error) {
 		servers, err = s.inspect(ctx)
-		if errors.Is(err, ErrPolicy) {
-			s.evicts(ctx, err)
-			return nil
+		if errors.Is(err, ErrPolicy) { // an answer too
+			policy, err = err, nil
 		}
 		return err
 	})
 	if err != nil {
 		return false
 	}
-	if servers != "" {
+	if policy != nil {
+		s.evicts(ctx, policy)
+	} else {
 		s.policy.OK()
 		lost = e.servers != "" && servers != e.servers
 		e.servers = servers

@@ -189,7 +189,7 @@ func parseAnnouncement(text string) (r binding.Row, err error) {
 func (s *Store) listen(ctx context.Context, n *node) {
 	settings, bindings := n.prefix+"settings", n.prefix+"bindings"
 	sub := s.client.Subscribe(ctx, settings, bindings)
-	defer sub.Close()
+	defer func() { _ = sub.Close() }() // it only says that it is closed already
 	ch := sub.ChannelWithSubscriptions(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(time.Second))
 	poll := time.NewTicker(pollAway)
 	defer poll.Stop()

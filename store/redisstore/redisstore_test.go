@@ -235,22 +235,24 @@ func TestTwoNodes(t *testing.T) {
 	if rs := append(h.redis.Reasons(), h.peer.redis.Reasons()...); len(rs) > 0 {
 		t.Errorf("reasons: %+v", rs)
 	}
-	t.Run("copies", func(t *testing.T) { h.copies(t, s) })
-	t.Run("secrets are sealed", func(t *testing.T) {
-		keys, err := s.client(t).Keys(t.Context(), "*").Result()
-		if err != nil || len(keys) == 0 {
-			t.Fatalf("keys = %v, %v", keys, err)
+	h.copies(t, s)
+	keys, err := s.client(t).Keys(t.Context(), "*").Result()
+	if err != nil || len(keys) == 0 {
+		t.Fatalf("keys = %v, %v", keys, err)
+	}
+	for _, k := range keys {
+		if !strings.HasPrefix(k, "bellhop:") || !strings.Contains(k, "{") || strings.Contains(k, "{}") {
+			t.Errorf("key %q", k)
 		}
-		for _, k := range keys {
-			if !strings.HasPrefix(k, "bellhop:") || !strings.Contains(k, "{") || strings.Contains(k, "{}") {
-				t.Errorf("key %q", k)
-			}
+		if ttl := s.client(t).TTL(t.Context(), k).Val(); ttl < 0 && !strings.HasSuffix(k, "{epoch}") {
+			t.Errorf("%s is kept for ever", k)
 		}
-	})
+	}
 }
 
 // copies looks whether a node that knows nothing takes what another one read.
 func (h *house) copies(t *testing.T, s *server) {
+	t.Helper()
 	need := routing.Need{Kind: routing.NeedNumber, Domain: storetest.Domain, Key: "1001"}
 	load := func(p *peer) {
 		t.Helper()
@@ -430,7 +432,27 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// A policy that changes while we run is told.
+// A policy that changes while we run is told, until it is as it should be.
+func TestPolicyChanges(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	h := newHouse(t, s.url())
+	set := func(policy string) {
+		t.Helper()
+		if err := s.client(t).ConfigSet(t.Context(), "maxmemory-policy", policy).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("allkeys-lru")
+	eventually(t, "the policy is a reason", func() bool {
+		rs := h.redis.Reasons()
+		return len(rs) == 1 && strings.Contains(rs[0].Detail, "noeviction")
+	})
+	set("noeviction")
+	eventually(t, "it is none", func() bool { return len(h.redis.Reasons()) == 0 })
+}
+
+// Redis on a Unix socket, behind a password.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
 	s := newServer(t)

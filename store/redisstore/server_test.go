@@ -30,7 +30,7 @@ type server struct {
 func freePort(t *testing.T) int {
 	t.Helper()
 	for {
-		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // over at once
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ type proxy struct {
 
 func newProxy(t *testing.T, to *server, delay time.Duration, cut int) *proxy {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // does not wait
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func (p *proxy) url() string { return "redis://" + p.ln.Addr().String() }
 
 func (p *proxy) serve(c net.Conn, to string) {
 	defer c.Close()
-	up, err := net.Dial("tcp", to) //nolint:noctx // loopback
+	up, err := net.Dial("tcp", to)
 	if err != nil {
 		return
 	}
