@@ -3,6 +3,7 @@ package transport
 import (
 	"container/list"
 	"errors"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -49,7 +50,7 @@ type streams struct {
 	metrics *streamMetrics
 	batches sync.Pool
 	wg      sync.WaitGroup // peers and their writers
-	last    atomic.Uint64  // identity of a connection
+	last    atomic.Uint64  // identity of a connection; starts anywhere
 	shards  [peerShards]peerShard
 
 	mu       sync.Mutex // guards what follows
@@ -78,6 +79,7 @@ func newStreams(l Limits, gone func(*Peer), m *streamMetrics) *streams {
 	for i := range s.shards {
 		s.shards[i].peers = make(map[uint64]*Peer)
 	}
+	s.last.Store(rand.Uint64() >> 1) // flows that were stored by another process, or at another node, are none of ours
 	s.batches.New = func() any { return new(batch) }
 	return s
 }
