@@ -186,7 +186,7 @@ type assumed struct {
 	q       *request
 	changed map[directory.Ref][]byte
 	devices []string // of the number that is compiled
-	group   string   // that answers at it
+	groups  []string // that name it
 }
 
 // assume merges the assumed settings into what is set, and checks their form.
@@ -262,9 +262,12 @@ func (a *assumed) load(need routing.Need, w *routing.World) error {
 	}
 	line := whole.Number(need.Domain, need.Key)
 	name := need.Key
-	a.devices, a.group = nil, ""
+	a.devices, a.groups = nil, nil
 	if line != nil {
-		name, a.devices, a.group = line.Number, line.Devices, line.Group
+		name, a.devices, a.groups = line.Number, line.Devices, slices.Clone(line.Pickup)
+		if line.Hunt != nil {
+			a.groups = append(a.groups, line.Hunt.Name)
+		}
 	}
 	if line == nil && a.changed[directory.Ref{Domain: need.Domain, Kind: directory.KindNumber, Name: name}] == nil {
 		w.PutNumber(need.Domain, need.Key, nil)
@@ -292,7 +295,7 @@ func (a *assumed) Get(ref directory.Ref) (directory.Document, bool, error) {
 }
 
 // Find implements [directory.View] as far as compiling a number asks: for its
-// devices and its group, which no setting changes, and for the remote
+// devices and its groups, which no setting changes, and for the remote
 // destinations of its user.
 func (a *assumed) Find(key directory.Key) (refs []directory.Ref, err error) {
 	domain, name, _ := strings.Cut(key.Value, "/")
@@ -305,8 +308,8 @@ func (a *assumed) Find(key directory.Key) (refs []directory.Ref, err error) {
 	for _, d := range a.devices {
 		refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindDevice, Name: d})
 	}
-	if a.group != "" {
-		refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindGroup, Name: a.group})
+	for _, g := range a.groups {
+		refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindGroup, Name: g})
 	}
 	return refs, nil
 }

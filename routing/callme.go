@@ -37,7 +37,7 @@ func (d *decider) callMe(l *directory.Line) forward {
 // sendsOn reports whether a number is a group's or itself redirected, so that
 // it is nobody's phone.
 func (d *decider) sendsOn(l *directory.Line) bool {
-	if l.Group != "" || l.All.Of(d.internal).On {
+	if l.Hunt != nil || l.All.Of(d.internal).On {
 		return true
 	}
 	if l.User == "" {

@@ -187,17 +187,25 @@ func (c *checker) user(u User) error {
 	if (u.Role == RoleSystemAdmin) != (c.ref.Domain == "") {
 		c.fault("role", RuleValue, "system-admins, and only they, are outside of domains")
 	}
-	return c.notBoth(KindDevice, "a device")
+	return c.alone()
 }
 
-// notBoth keeps the user parts of a domain apart: user@domain and
-// device@domain must not mean two things.
-func (c *checker) notBoth(other Kind, word string) error {
-	taken, err := c.v.exists(Ref{c.ref.Domain, other, c.ref.Name})
-	if taken {
-		c.fault("name", RuleTaken, c.ref.Name+" is the name of "+word)
+// alone keeps the user parts of a domain apart: user@domain, device@domain and
+// group@domain must not mean two things.
+func (c *checker) alone() error {
+	for _, other := range [...]Kind{KindUser, KindDevice, KindGroup} {
+		if other == c.ref.Kind {
+			continue
+		}
+		taken, err := c.v.exists(Ref{c.ref.Domain, other, c.ref.Name})
+		if err != nil {
+			return err
+		}
+		if taken {
+			c.fault("name", RuleTaken, c.ref.Name+" is the name of a "+strings.TrimSuffix(string(other), "s"))
+		}
 	}
-	return err
+	return nil
 }
 
 func (c *checker) number(n Number) error {
@@ -224,6 +232,13 @@ func (c *checker) number(n Number) error {
 	}
 	if err := c.keptByUsers(n); err != nil {
 		return err
+	}
+	if n.User != "" {
+		if g, err := c.groupAt(c.ref.Name); err != nil {
+			return err
+		} else if g != "" {
+			c.fault("user", RuleTaken, c.ref.Name+" is the number of group "+g+": it belongs to nobody")
+		}
 	}
 	f, _, err := load[Forwarding](c.v, Ref{c.ref.Domain, KindForwarding, c.ref.Name})
 	if err != nil {
@@ -286,21 +301,7 @@ func (c *checker) device(d Device) error {
 			return err
 		}
 	}
-	return c.notBoth(KindUser, "a user")
-}
-
-func (c *checker) group(g Group) error {
-	if g.Number != "" {
-		if err := c.refer("number", Ref{c.ref.Domain, KindNumber, g.Number}); err != nil {
-			return err
-		}
-	}
-	for i, n := range g.Members {
-		if err := c.refer(fmt.Sprintf("members[%d]", i), Ref{c.ref.Domain, KindNumber, n}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.alone()
 }
 
 func (c *checker) secret(s Secret) error {

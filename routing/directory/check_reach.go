@@ -68,17 +68,8 @@ func (c *checker) owns(user, number string) (bool, error) {
 // redirected says why a number of the domain cannot be a CallMe target; "": it
 // can. Presence comes and goes: it is asked when a call comes.
 func (c *checker) redirected(number string) (string, error) {
-	refs, err := c.v.Find(Key{IndexLine, c.ref.Domain + "/" + number})
-	if err != nil {
-		return "", err
-	}
-	for _, r := range refs {
-		if r.Kind != KindGroup {
-			continue
-		}
-		if g, _, err := load[Group](c.v, r); err != nil || g.Number == number {
-			return number + " is the number of group " + r.Name, err
-		}
+	if g, err := c.groupAt(number); err != nil || g != "" {
+		return number + " is the number of group " + g, err
 	}
 	f, _, err := load[Forwarding](c.v, Ref{c.ref.Domain, KindForwarding, number})
 	if err != nil {

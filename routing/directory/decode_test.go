@@ -69,7 +69,7 @@ func TestDecodeCanonical(t *testing.T) {
 			`{"number":"1009","mobile":true,"snr":false,"delay":"PT0S","answer_too_soon":"PT0S","stop_after":"PT1M","screening":false,"numbers":["1001"],"schedule":[{"days":"mon-fri","from":"08:00","to":"18:00"}],"allow":["+49891"],"no_forward":false,"move":false}`,
 		},
 		{"limits", directory.KindNumber, `{"limits":{"calls":3,"premium_minutes":"unlimited","attempts_per_minute":0}}`, `{"state":"active","limits":{"calls":3,"premium_minutes":"unlimited"}}`},
-		{"group", directory.KindGroup, `{"members":["1001"]}`, `{"members":["1001"],"strategy":"all"}`},
+		{"group", directory.KindGroup, `{"members":["1001"]}`, `{"kind":"hunt","members":["1001"],"strategy":"all"}`},
 		{"site", directory.KindSite, `{"main_number":"+49 89 7007"}`, `{"main_number":"+49897007"}`},
 		{"credential", directory.KindCredential, `{"id":"1","device":"d","sealed":"AQI="}`, `{"id":"1","device":"d","sealed":"AQI="}`},
 		{"sign-in", directory.KindSignIn, `{"hash":"$argon2id$x"}`, `{"hash":"$argon2id$x"}`},

@@ -130,17 +130,6 @@ func (d *decoder) device(o *object) Device {
 	return v
 }
 
-func (d *decoder) group(o *object) Group {
-	defer o.done()
-	return Group{
-		Number:   o.text("number"),
-		Members:  o.texts("members"),
-		Strategy: o.choice("strategy", "all", "all", "in-order", "longest-idle"),
-		RingTime: o.ringTime("ring_time"),
-		Overflow: d.target(o, "overflow"),
-	}
-}
-
 func (d *decoder) class(o *object) Class {
 	v := Class{Rules: each(o, "rules", func(r *object) ClassRule {
 		c := ClassRule{Allow: r.text("allow"), Deny: r.text("deny")}

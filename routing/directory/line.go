@@ -53,7 +53,8 @@ type Line struct {
 	Trigger   Pair[int]     // calls at which it is busy
 	Label     string        // name that its calls show; "" for none
 
-	Group      string // the group that answers at this number; "" for none
+	Hunt       *Hunt    // the hunt group whose number it is; nil for none
+	Pickup     []string // the pickup groups that it is a member of, sorted
 	MainNumber string // of the site; "" for none
 	Limits     Quota
 
@@ -152,7 +153,9 @@ type LineDocuments struct {
 	Remotes    map[string]RemoteDestination // by id
 	Zone       string                       // of the user
 	Site       Site
-	Group      string
+	GroupName  string
+	Group      *Group   // the hunt group whose number it is
+	Pickup     []string // names of the pickup groups that it is a member of
 	Class      dial.Class
 	Forwarded  dial.Class // the forwarding class
 	Devices    []string
@@ -168,7 +171,7 @@ func CompileLine(d LineDocuments) *Line {
 		RingTime: firstOf(time.Duration(n.RingTime), time.Duration(t.Defaults.RingTime), DefaultRingTime),
 		RingSet:  n.RingTime != 0, Label: n.Label, OwnClass: n.ClassOfService != "",
 		Class: d.Class, ForwardingClass: d.Forwarded,
-		Group: d.Group, MainNumber: external(t.Plan, d.Site.MainNumber), Limits: quota(n.Limits, t.Defaults.Limits, numberLimits()),
+		Hunt: hunt(t, d.GroupName, d.Group), Pickup: d.Pickup, MainNumber: external(t.Plan, d.Site.MainNumber), Limits: quota(n.Limits, t.Defaults.Limits, numberLimits()),
 		Devices: d.Devices,
 	}
 	path := "numbers/" + d.Name + "/forwarding/"

@@ -125,21 +125,18 @@ func LoadLine(v View, t *Tenant, key string) (*Line, bool, error) {
 		return nil, false, err
 	}
 	for _, r := range refs {
-		if r.Kind == KindDevice {
+		switch r.Kind {
+		case KindDevice:
 			d.Devices = append(d.Devices, r.Name)
-		}
-		if r.Kind != KindGroup {
-			continue
-		}
-		g, _, err := load[Group](v, r)
-		if err != nil {
-			return nil, false, err
-		}
-		if g.Number == name {
-			d.Group = r.Name
+		case KindGroup:
+			if err := loadGroup(v, &d, r); err != nil {
+				return nil, false, err
+			}
+		default:
 		}
 	}
 	slices.Sort(d.Devices)
+	slices.Sort(d.Pickup)
 	return CompileLine(d), true, nil
 }
 
@@ -183,10 +180,14 @@ func LoadCaller(v View, domain, number string) (user string, err error) {
 	return user, err
 }
 
-// LoadUser returns the main number of a user; false when there is no such user
-// or it has no number.
+// LoadUser returns the main number of a user, or the number of the hunt group of
+// that name; false when there is neither, or without a number.
 func LoadUser(v View, domain, user string) (number string, ok bool, err error) {
-	number, err = mainNumber(v, domain, user)
+	if number, err = mainNumber(v, domain, user); number == "" && err == nil {
+		var g Group
+		g, _, err = load[Group](v, Ref{domain, KindGroup, user})
+		number = g.Number
+	}
 	return number, number != "", err
 }
 

@@ -136,11 +136,11 @@ func TestLoadReach(t *testing.T) {
 	if l, _, _ = directory.LoadLine(view, tenant, "1006"); ids(l) != "home" || l.Class != nil {
 		t.Errorf("1006 rings with %q and class %v, want home and none", ids(l), l.Class)
 	}
-	if l, _, _ = directory.LoadLine(view, tenant, "1100"); l.Group != "sales" {
-		t.Errorf("group of 1100 = %q", l.Group)
+	if l, _, _ = directory.LoadLine(view, tenant, "1100"); l.Hunt == nil || l.Hunt.Name != "sales" {
+		t.Errorf("group of 1100 = %+v", l.Hunt)
 	}
-	if l, _, _ = directory.LoadLine(view, tenant, "1003"); l.Group != "" {
-		t.Errorf("group of a member = %q", l.Group)
+	if l, _, _ = directory.LoadLine(view, tenant, "1003"); l.Hunt != nil {
+		t.Errorf("group of a member = %+v", l.Hunt)
 	}
 	for number, want := range map[string]string{"+4917112345": "cleo", "+4917100000": ""} {
 		if got, err := directory.LoadCaller(view, domain, number); got != want || err != nil {

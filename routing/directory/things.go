@@ -113,14 +113,6 @@ const TLSRequired = "required"
 // MaxDevices is how many devices a user has at most.
 const MaxDevices = 10
 
-// A Group is a hunt group; calls to it are not routed yet.
-type Group struct {
-	Number   string   `json:"number,omitempty"`
-	Members  []string `json:"members,omitempty"`
-	Strategy string   `json:"strategy"` // all, in-order, longest-idle
-	RingTime Duration `json:"ring_time,omitempty"`
-	Overflow string   `json:"overflow,omitempty"`
-}
 
 // A Class is a class of service: the first rule that matches decides.
 type Class struct {

@@ -59,7 +59,7 @@ func (a *App) ProvisionDemo(ctx context.Context, d Demo) error {
 		}
 	}
 	p.missing(directory.KindNumber, demoGroup, directory.Number{State: directory.StateActive, Label: "all of the first three"})
-	p.missing(directory.KindGroup, demoGroup, directory.Group{Number: demoGroup, Members: hunted, Strategy: "all"})
+	p.missing(directory.KindGroup, demoGroup, directory.Group{Number: demoGroup, Kind: directory.GroupHunt, Members: hunted, Strategy: directory.StrategyAll})
 	p.trunk()
 	if p.err == nil && len(p.writes) > 0 {
 		_, p.err = a.store.Apply(ctx, directory.Author{Actor: "demo"}, p.writes)
