@@ -14,13 +14,15 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"bellhop/store/storetest"
 )
 
-// overEach runs a test once for each transport, "UDP TCP TLS". Its houses are for
-// phones that speak it.
-func overEach(t *testing.T, transports string, test func(t *testing.T, open func(t *testing.T, args ...string) *house)) {
+// overEach runs a test once for each variant: "UDP TCP TLS" are transports that the
+// phones speak; "Redis" is UDP with a Redis beside the store.
+func overEach(t *testing.T, variants string, test func(t *testing.T, open func(t *testing.T, args ...string) *house)) {
 	t.Helper()
-	for over := range strings.FieldsSeq(transports) {
+	for over := range strings.FieldsSeq(variants) {
 		t.Run(over, func(t *testing.T) {
 			t.Parallel()
 			test(t, func(t *testing.T, args ...string) *house {
@@ -39,6 +41,15 @@ func overEach(t *testing.T, transports string, test func(t *testing.T, open func
 					trusted := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
 					trusted.RootCAs.AppendCertsFromPEM(pem)
 					h.over = newBridge(t, func() (net.Conn, error) { return tls.Dial("tcp", h.info.SIPS, trusted) })
+					return h
+				case "Redis":
+					r := storetest.NewRedis(t)
+					h := newHouse(t, append(args, "--redis", r.URL())...)
+					t.Cleanup(func() {
+						if keys := r.Keys(t); len(keys) == 0 || strings.Contains(h.stderr.String(), "Redis does not answer") {
+							t.Errorf("Redis took no part: it has %q", keys)
+						}
+					})
 					return h
 				default:
 					return newHouse(t, args...)

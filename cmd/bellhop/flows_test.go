@@ -24,7 +24,7 @@ func (p *phone) calls(t *testing.T, scenario, number string, args ...any) *flow 
 // connection that registered is asked no more.
 func TestE2ERegister(t *testing.T) {
 	t.Parallel()
-	overEach(t, "UDP TCP", func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		h := open(t)
 		p := h.phone(t, "1001", "desk-1001")
 		f := p.start(t, "register-cycle", "-d", 1500)
@@ -55,19 +55,21 @@ func TestE2ERegister(t *testing.T) {
 // TestE2ERegisterRefused: a wrong password, and a number of somebody else.
 func TestE2ERegisterRefused(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.phone(t, "1001", "desk-1001").start(t, "register-wrong", "-ap", "wrong").wait(t)
-	h.phone(t, "1001", "nobody").start(t, "register-wrong").wait(t)
-	h.phone(t, "1001", "desk-1002").start(t, "register-wrong", final(403)).wait(t)
-	if got := h.contacts(t, "1001"); len(got) != 0 {
-		t.Errorf("bindings = %q", got)
-	}
+	overEach(t, "UDP TCP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		h.phone(t, "1001", "desk-1001").start(t, "register-wrong", "-ap", "wrong").wait(t)
+		h.phone(t, "1001", "nobody").start(t, "register-wrong").wait(t)
+		h.phone(t, "1001", "desk-1002").start(t, "register-wrong", final(403)).wait(t)
+		if got := h.contacts(t, "1001"); len(got) != 0 {
+			t.Errorf("bindings = %q", got)
+		}
+	})
 }
 
 // TestE2ECall makes basic calls through Record-Route, ended from either side.
 func TestE2ECall(t *testing.T) {
 	t.Parallel()
-	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		for _, tt := range []struct{ name, call, answer string }{
 			{"the caller hangs up", "call", "answer"},
 			{"the callee hangs up", "call-hung-up", "answer-hang-up"},
@@ -101,7 +103,7 @@ func TestE2ECall(t *testing.T) {
 // TestE2ECancel gives up, at once, while it rings, and too late.
 func TestE2ECancel(t *testing.T) {
 	t.Parallel()
-	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		for _, tt := range []struct {
 			name, call, answer string
 			want               want
@@ -130,29 +132,31 @@ func TestE2ECancel(t *testing.T) {
 // callee saw of it, it stops ringing, and every call has its record.
 func TestE2ECancelAtOnce(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-	h.put(t, "/numbers/1001", object{"user": "ana", "busy_trigger": 100})
-	const calls = 50
-	answer := ana.start(t, "cancelled", "-m", calls, "-d", 100)
-	cleo.calls(t, "cancel-at-once", "1001", "-m", calls, "-r", 100).wait(t)
-	rang := answer.count(t, "INVITE ")
-	if cancelled := answer.count(t, "CANCEL "); rang == calls {
-		answer.wait(t)
-	} else if cancelled < rang {
-		t.Errorf("%d rang, %d were cancelled", rang, cancelled)
-	}
-	for _, r := range h.records(t, calls) {
-		if r.Status != 487 {
-			t.Errorf("record = %+v, want 487", r)
+	overEach(t, "UDP TCP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+		h.put(t, "/numbers/1001", object{"user": "ana", "busy_trigger": 100})
+		const calls = 50
+		answer := ana.start(t, "cancelled", "-m", calls, "-d", 100)
+		cleo.calls(t, "cancel-at-once", "1001", "-m", calls, "-r", 100).wait(t)
+		rang := answer.count(t, "INVITE ")
+		if cancelled := answer.count(t, "CANCEL "); rang == calls {
+			answer.wait(t)
+		} else if cancelled < rang {
+			t.Errorf("%d rang, %d were cancelled", rang, cancelled)
 		}
-	}
+		for _, r := range h.records(t, calls) {
+			if r.Status != 487 {
+				t.Errorf("record = %+v, want 487", r)
+			}
+		}
+	})
 }
 
 // TestE2EBusy calls a phone that is busy, and one that is not there.
 func TestE2EBusy(t *testing.T) {
 	t.Parallel()
-	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		h := open(t)
 		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
 		answer := ana.start(t, "busy")
@@ -171,7 +175,7 @@ func TestE2EBusy(t *testing.T) {
 // told that somebody did.
 func TestE2ETwoDevices(t *testing.T) {
 	t.Parallel()
-	overEach(t, "UDP TCP TLS", func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP TCP TLS Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		h := open(t)
 		cleo, desk, web := h.desk(t, caller), h.desk(t, "1001"), h.phone(t, "1001", "web-1001")
 		web.start(t, "register").wait(t)
@@ -187,35 +191,37 @@ func TestE2ETwoDevices(t *testing.T) {
 // TestE2EDND obeys do not disturb in its modes.
 func TestE2EDND(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-	for _, mode := range []string{"voicemail-else-busy", "reject"} {
-		h.put(t, "/users/ana/dnd", object{"enabled": true, "mode": mode})
-		cleo.calls(t, "call-refused", "1001").wait(t)
-	}
-	h.put(t, "/users/ana/dnd", object{"enabled": true, "mode": "ringer-off"})
-	answer := ana.start(t, "answer", "-d", 100)
-	cleo.calls(t, "call", "1001", "-d", 100).wait(t)
-	answer.wait(t)
-	if len(field(answer.got(t, "INVITE "), "Alert-Info")) != 1 {
-		t.Errorf("no Alert-Info for a phone that shall not ring:\n%s", answer.got(t, "INVITE "))
-	}
-	h.put(t, "/users/ana/dnd", object{"enabled": true, "mode": "reject", "allow": []string{caller}})
-	answer = ana.start(t, "answer")
-	cleo.calls(t, "call", "1001", "-d", 100).wait(t)
-	answer.wait(t)
-	if got := field(answer.got(t, "INVITE "), "Alert-Info"); len(got) > 0 {
-		t.Errorf("Alert-Info = %q for a caller who gets through", got)
-	}
-	rs := h.records(t, 4)
-	for i, w := range []want{
-		{caller, "1001", "1001", "desk-1001", 200, "answered", nil},
-		{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"dnd"}},
-		{caller, "1001", "1001", "", 486, "busy", []string{"dnd"}},
-		{caller, "1001", "1001", "", 486, "busy", []string{"dnd"}},
-	} {
-		w.equal(t, &rs[i])
-	}
+	overEach(t, "UDP TCP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+		for _, mode := range []string{"voicemail-else-busy", "reject"} {
+			h.put(t, "/users/ana/dnd", object{"enabled": true, "mode": mode})
+			cleo.calls(t, "call-refused", "1001").wait(t)
+		}
+		h.put(t, "/users/ana/dnd", object{"enabled": true, "mode": "ringer-off"})
+		answer := ana.start(t, "answer", "-d", 100)
+		cleo.calls(t, "call", "1001", "-d", 100).wait(t)
+		answer.wait(t)
+		if len(field(answer.got(t, "INVITE "), "Alert-Info")) != 1 {
+			t.Errorf("no Alert-Info for a phone that shall not ring:\n%s", answer.got(t, "INVITE "))
+		}
+		h.put(t, "/users/ana/dnd", object{"enabled": true, "mode": "reject", "allow": []string{caller}})
+		answer = ana.start(t, "answer")
+		cleo.calls(t, "call", "1001", "-d", 100).wait(t)
+		answer.wait(t)
+		if got := field(answer.got(t, "INVITE "), "Alert-Info"); len(got) > 0 {
+			t.Errorf("Alert-Info = %q for a caller who gets through", got)
+		}
+		rs := h.records(t, 4)
+		for i, w := range []want{
+			{caller, "1001", "1001", "desk-1001", 200, "answered", nil},
+			{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"dnd"}},
+			{caller, "1001", "1001", "", 486, "busy", []string{"dnd"}},
+			{caller, "1001", "1001", "", 486, "busy", []string{"dnd"}},
+		} {
+			w.equal(t, &rs[i])
+		}
+	})
 }
 
 // forwarded calls 1001 and expects that another number rings, and how it and
@@ -243,59 +249,68 @@ func forwarded(t *testing.T, h *house, number, reason string, rules ...string) {
 // TestE2EForward obeys a forward that was just set, by the next call.
 func TestE2EForward(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	ana := h.desk(t, "1001")
-	h.forwardAll(t, "1001", "1002")
-	forwarded(t, h, "1002", "unconditional", "forward.all", "ring.devices")
-	// Ben reaches ana, who forwards to him.
-	answer := ana.start(t, "answer")
-	h.desk(t, "1002").calls(t, "call", "1001", "-d", 100).wait(t)
-	answer.wait(t)
-	want{"1002", "1001", "1001", "desk-1001", 200, "answered", []string{"forward.override"}}.equal(t, &h.records(t, 2)[0])
+	overEach(t, "UDP TCP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		ana := h.desk(t, "1001")
+		h.forwardAll(t, "1001", "1002")
+		forwarded(t, h, "1002", "unconditional", "forward.all", "ring.devices")
+		// Ben reaches ana, who forwards to him.
+		answer := ana.start(t, "answer")
+		h.desk(t, "1002").calls(t, "call", "1001", "-d", 100).wait(t)
+		answer.wait(t)
+		want{"1002", "1001", "1001", "desk-1001", 200, "answered", []string{"forward.override"}}.equal(t, &h.records(t, 2)[0])
+	})
 }
 
 // TestE2EPresence follows the target of a status.
 func TestE2EPresence(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.desk(t, "1001")
-	h.put(t, "/users/ana/presence/forwarding", object{"vacation": object{"target": "1004"}})
-	h.put(t, "/users/ana/presence", object{"status": "vacation"})
-	forwarded(t, h, "1004", "", "presence.forward", "ring.devices")
+	overEach(t, "UDP TCP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		h.desk(t, "1001")
+		h.put(t, "/users/ana/presence/forwarding", object{"vacation": object{"target": "1004"}})
+		h.put(t, "/users/ana/presence", object{"status": "vacation"})
+		forwarded(t, h, "1004", "", "presence.forward", "ring.devices")
+	})
 }
 
 // TestE2EUnknown relays a request that nobody here knows, untouched.
 func TestE2EUnknown(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-	answer := ana.start(t, "unknown-answer")
-	cleo.calls(t, "unknown", "1001").wait(t)
-	answer.wait(t)
-	got := answer.got(t, "FROB ")
-	matches(t, got, "X-Unknown", `^kept; as=is$`)
-	matches(t, got, "Content-Type", `^application/x-frob$`)
-	if !strings.Contains(got, "<frob answer=\"42\">\nnaïve bytes\n</frob>\n") {
-		t.Errorf("the body is not as it was:\n%q", got)
-	}
-	if len(field(got, "Record-Route")) > 0 {
-		t.Errorf("Record-Route in a request that makes no dialog:\n%s", got)
-	}
-	h.records(t, 0)
+	overEach(t, "UDP TCP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+		answer := ana.start(t, "unknown-answer")
+		cleo.calls(t, "unknown", "1001").wait(t)
+		answer.wait(t)
+		got := answer.got(t, "FROB ")
+		matches(t, got, "X-Unknown", `^kept; as=is$`)
+		matches(t, got, "Content-Type", `^application/x-frob$`)
+		if !strings.Contains(got, "<frob answer=\"42\">\nnaïve bytes\n</frob>\n") {
+			t.Errorf("the body is not as it was:\n%q", got)
+		}
+		if len(field(got, "Record-Route")) > 0 {
+			t.Errorf("Record-Route in a request that makes no dialog:\n%s", got)
+		}
+		h.records(t, 0)
+	})
 }
 
-// TestE2ELost makes calls while one message in ten is lost, either way.
+// TestE2ELost makes calls while one message in ten is lost, either way; over TCP
+// none is.
 func TestE2ELost(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-	h.put(t, "/numbers/1001", object{"user": "ana", "busy_trigger": 100})
-	const calls = 30
-	answer := ana.start(t, "answer-lossy", "-d", 100, "-m", calls)
-	call := cleo.calls(t, "call-lossy", "1001", "-d", 500, "-m", calls, "-r", 10)
-	call.wait(t)
-	answer.wait(t)
-	for _, r := range h.records(t, calls) {
-		want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}}.equal(t, &r)
-	}
+	overEach(t, "UDP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+		h.put(t, "/numbers/1001", object{"user": "ana", "busy_trigger": 100})
+		const calls = 30
+		answer := ana.start(t, "answer-lossy", "-d", 100, "-m", calls)
+		call := cleo.calls(t, "call-lossy", "1001", "-d", 500, "-m", calls, "-r", 10)
+		call.wait(t)
+		answer.wait(t)
+		for _, r := range h.records(t, calls) {
+			want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}}.equal(t, &r)
+		}
+	})
 }

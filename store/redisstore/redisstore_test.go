@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -65,23 +63,28 @@ func run(t *testing.T, f func(context.Context) error) {
 func TestContract(t *testing.T) {
 	t.Parallel()
 	for name, url := range map[string]func(t *testing.T) string{
-		"up":      func(t *testing.T) string { t.Helper(); return newServer(t).url() },
-		"refused": func(t *testing.T) string { t.Helper(); return fmt.Sprintf("redis://127.0.0.1:%d", freePort(t)) },
+		"up": func(t *testing.T) string { t.Helper(); return storetest.NewRedis(t).URL() },
+		"refused": func(t *testing.T) string {
+			t.Helper()
+			s := storetest.NewRedis(t)
+			s.Kill()
+			return s.URL()
+		},
 		"slow": func(t *testing.T) string {
 			t.Helper()
-			return newProxy(t, newServer(t), 70*time.Millisecond, 0).url()
+			return newProxy(t, storetest.NewRedis(t), 70*time.Millisecond, 0).url()
 		},
-		"cut in mid-answer": func(t *testing.T) string { t.Helper(); return newProxy(t, newServer(t), 0, 700).url() },
+		"cut in mid-answer": func(t *testing.T) string { t.Helper(); return newProxy(t, storetest.NewRedis(t), 0, 700).url() },
 		"stalled": func(t *testing.T) string {
 			t.Helper()
-			s := newServer(t)
-			s.signal(t, syscall.SIGSTOP)
-			return s.url()
+			s := storetest.NewRedis(t)
+			s.Stall(t)
+			return s.URL()
 		},
 		"flushed all the time": func(t *testing.T) string {
 			t.Helper()
-			s := newServer(t)
-			c := s.client(t)
+			s := storetest.NewRedis(t)
+			c := s.Client(t)
 			run(t, func(ctx context.Context) error {
 				for ctx.Err() == nil {
 					c.FlushAll(ctx)
@@ -89,9 +92,9 @@ func TestContract(t *testing.T) {
 				}
 				return nil
 			})
-			return s.url()
+			return s.URL()
 		},
-		"cluster": newCluster,
+		"cluster": func(t *testing.T) string { t.Helper(); return storetest.NewRedisCluster(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -218,8 +221,8 @@ func (p *peer) target(t *testing.T, number string) string {
 
 func TestTwoNodes(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	h := newHouse(t, s.url())
+	s := storetest.NewRedis(t)
+	h := newHouse(t, s.URL())
 	storetest.Provision(t, h.st)
 	h.registered(t, "1001")
 	h.registered(t, "1003")
@@ -236,7 +239,7 @@ func TestTwoNodes(t *testing.T) {
 		t.Errorf("reasons: %+v", rs)
 	}
 	h.copies(t, s)
-	keys, err := s.client(t).Keys(t.Context(), "*").Result()
+	keys, err := s.Client(t).Keys(t.Context(), "*").Result()
 	if err != nil || len(keys) == 0 {
 		t.Fatalf("keys = %v, %v", keys, err)
 	}
@@ -244,14 +247,14 @@ func TestTwoNodes(t *testing.T) {
 		if !strings.HasPrefix(k, "bellhop:") || !strings.Contains(k, "{") || strings.Contains(k, "{}") {
 			t.Errorf("key %q", k)
 		}
-		if ttl := s.client(t).TTL(t.Context(), k).Val(); ttl < 0 && !strings.HasSuffix(k, "{epoch}") {
+		if ttl := s.Client(t).TTL(t.Context(), k).Val(); ttl < 0 && !strings.HasSuffix(k, "{epoch}") {
 			t.Errorf("%s is kept for ever", k)
 		}
 	}
 }
 
 // copies looks whether a node that knows nothing takes what another one read.
-func (h *house) copies(t *testing.T, s *server) {
+func (h *house) copies(t *testing.T, s *storetest.Redis) {
 	t.Helper()
 	need := routing.Need{Kind: routing.NeedNumber, Domain: storetest.Domain, Key: "1001"}
 	load := func(p *peer) {
@@ -265,7 +268,7 @@ func (h *house) copies(t *testing.T, s *server) {
 	if err := h.peer.cache.Credentials().Load(t.Context(), storetest.Domain, "desk-1001"); err != nil {
 		t.Fatal(err)
 	}
-	third := func() *peer { return newPeer(t, h.st, s.url()) }
+	third := func() *peer { return newPeer(t, h.st, s.URL()) }
 	eventually(t, "a third node takes the copy", func() bool {
 		p := third()
 		load(p)
@@ -284,7 +287,7 @@ func (h *house) copies(t *testing.T, s *server) {
 		p := third()
 		load(p)
 		storetest.Apply(t, h.st, w)
-		fresh := newPeer(t, h.st, s.url()) // knows that the domain has another version
+		fresh := newPeer(t, h.st, s.URL()) // knows that the domain has another version
 		before := hits(fresh)
 		load(fresh)
 		if hits(fresh) != before {
@@ -316,37 +319,35 @@ func count(t *testing.T, r *prometheus.Registry, name, label string) float64 {
 // What befalls Redis: meanwhile both nodes go on, afterwards they agree.
 func TestHeals(t *testing.T) {
 	t.Parallel()
-	for name, befall := range map[string]func(t *testing.T, s *server, during func()){
-		"flushed": func(t *testing.T, s *server, during func()) {
+	for name, befall := range map[string]func(t *testing.T, s *storetest.Redis, during func()){
+		"flushed": func(t *testing.T, s *storetest.Redis, during func()) {
 			t.Helper()
-			if err := s.client(t).FlushAll(t.Context()).Err(); err != nil {
-				t.Fatal(err)
-			}
+			s.Flush(t)
 			during()
 		},
-		"killed and empty": func(t *testing.T, s *server, during func()) {
+		"killed and empty": func(t *testing.T, s *storetest.Redis, during func()) {
 			t.Helper()
-			s.end()
+			s.Kill()
 			during()
-			s.start(t)
+			s.Start(t)
 		},
-		"rolled back": func(t *testing.T, s *server, during func()) {
+		"rolled back": func(t *testing.T, s *storetest.Redis, during func()) {
 			t.Helper()
-			dump := s.save(t)
+			dump := s.Dump(t)
 			during()
-			s.rollBack(t, dump)
+			s.RollBack(t, dump)
 		},
-		"stalled": func(t *testing.T, s *server, during func()) {
+		"stalled": func(t *testing.T, s *storetest.Redis, during func()) {
 			t.Helper()
-			s.signal(t, syscall.SIGSTOP)
+			s.Stall(t)
 			during()
-			s.signal(t, syscall.SIGCONT)
+			s.Resume(t)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newServer(t)
-			h := newHouse(t, s.url())
+			s := storetest.NewRedis(t)
+			h := newHouse(t, s.URL())
 			storetest.Provision(t, h.st)
 			h.registered(t, "1001")
 			h.registered(t, "1003")
@@ -402,12 +403,12 @@ func (h *house) during(t *testing.T) {
 // A Redis that would lose or show what it has is refused.
 func TestRefused(t *testing.T) {
 	t.Parallel()
-	s := newServer(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	s := storetest.NewRedis(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
 	for _, tt := range []struct {
 		url  string
 		want error
 	}{
-		{s.url(), redisstore.ErrPolicy},
+		{s.URL(), redisstore.ErrPolicy},
 		{"redis://192.0.2.1:6379", redisstore.ErrURL},
 		{"rediss://redis.example.com:6379", redisstore.ErrURL},
 		{"redis+sentinel://127.0.0.1:26379", redisstore.ErrURL},
@@ -435,11 +436,11 @@ func TestRefused(t *testing.T) {
 // A policy that changes while we run is told, until it is as it should be.
 func TestPolicyChanges(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	h := newHouse(t, s.url())
+	s := storetest.NewRedis(t)
+	h := newHouse(t, s.URL())
 	set := func(policy string) {
 		t.Helper()
-		if err := s.client(t).ConfigSet(t.Context(), "maxmemory-policy", policy).Err(); err != nil {
+		if err := s.Client(t).ConfigSet(t.Context(), "maxmemory-policy", policy).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -455,14 +456,8 @@ func TestPolicyChanges(t *testing.T) {
 // Redis on a Unix socket, behind a password.
 func TestUnixSocket(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	sock := filepath.Join(s.dir, "s")
-	s.end()
-	s.args = append(s.args, "--unixsocket", sock, "--requirepass", "hush")
-	s.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), "redis-server", s.args...)
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	sock := filepath.Join(t.TempDir(), "s")
+	storetest.NewRedis(t, "--unixsocket", sock, "--requirepass", "hush")
 	h := newHouse(t, "unix://:hush@"+sock)
 	storetest.Provision(t, h.st)
 	h.registered(t, "1001")
@@ -473,7 +468,7 @@ func TestUnixSocket(t *testing.T) {
 
 func TestCluster(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t, newCluster(t))
+	h := newHouse(t, storetest.NewRedisCluster(t))
 	storetest.Provision(t, h.st)
 	for _, number := range []string{"1001", "1002", "1003", "1004"} {
 		h.registered(t, number)
@@ -484,22 +479,22 @@ func TestCluster(t *testing.T) {
 // The master dies; a Sentinel makes the replica the master.
 func TestSentinel(t *testing.T) {
 	t.Parallel()
-	master := newServer(t)
-	replica := newServer(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.port))
+	master := storetest.NewRedis(t, "--repl-diskless-sync-delay", "0")
+	replica := storetest.NewRedis(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.Port))
 	eventually(t, "the replica follows", func() bool {
-		info, err := replica.client(t).Info(t.Context(), "replication").Result()
+		info, err := replica.Client(t).Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(info, "master_link_status:up")
 	})
-	sentinel := newSentinel(t, master)
-	h := newHouse(t, "redis+sentinel://"+sentinel.addr()+"?master_name=house")
+	sentinel := storetest.NewSentinel(t, master)
+	h := newHouse(t, "redis+sentinel://"+sentinel.Addr()+"?master_name=house")
 	storetest.Provision(t, h.st)
 	h.registered(t, "1001")
 	h.registered(t, "1003")
 	h.registered(t, "1004")
-	master.end()
+	master.Kill()
 	h.during(t)
 	eventually(t, "the replica is the master", func() bool {
-		info, err := replica.client(t).Info(t.Context(), "replication").Result()
+		info, err := replica.Client(t).Info(t.Context(), "replication").Result()
 		return err == nil && strings.Contains(info, "role:master")
 	})
 	h.registered(t, "1005")
