@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,21 +21,50 @@ import (
 // caller gets one kind of final response, and five minutes later nothing is left.
 func TestUnkindNetworks(t *testing.T) {
 	t.Parallel()
-	unkindNetworks(t, nil)
+	unkindNetworks(t, unkindness{})
 }
 
 // TestUnkindNetworksAnchored plays them with settings that anchor most calls.
 func TestUnkindNetworksAnchored(t *testing.T) {
 	t.Parallel()
-	unkindNetworks(t, []directory.Write{
-		put(directory.KindNumber, "1001", `{"user":"user1001","caller_id":"hidden"}`), noAnswer("1002", "1003"),
-		put(directory.KindForwarding, "1003", `{"busy":{"both":{"enabled":true,"target":"1004"}},"unreachable":{"both":{"enabled":true,"target":"1004"}}}`),
-	})
+	unkindNetworks(t, unkindness{with: anchoring()})
 }
 
-func unkindNetworks(t *testing.T, with []directory.Write) {
+// TestDyingConnections plays them with phones over TCP among the others, whose
+// connections close at any moment; some come back, some of those have forgotten
+// their calls.
+func TestDyingConnections(t *testing.T) {
+	t.Parallel()
+	unkindNetworks(t, unkindness{dying: true})
+}
+
+// TestDyingConnectionsAnchored plays those with settings that anchor most calls.
+func TestDyingConnectionsAnchored(t *testing.T) {
+	t.Parallel()
+	unkindNetworks(t, unkindness{with: anchoring(), dying: true})
+}
+
+// anchoring are settings that anchor most calls.
+func anchoring() []directory.Write {
+	return []directory.Write{
+		put(directory.KindNumber, "1001", `{"user":"user1001","caller_id":"hidden"}`), noAnswer("1002", "1003"),
+		put(directory.KindForwarding, "1003", `{"busy":{"both":{"enabled":true,"target":"1004"}},"unreachable":{"both":{"enabled":true,"target":"1004"}}}`),
+	}
+}
+
+// An unkindness is what the runs of a test have in common.
+type unkindness struct {
+	with  []directory.Write // settings
+	dying bool              // some phones have connections, which close
+}
+
+func unkindNetworks(t *testing.T, u unkindness) {
 	t.Helper()
-	const seeds, rows = 200, 8
+	const rows = 8
+	seeds := 200
+	if u.dying {
+		seeds = 80
+	}
 	saw := &finals{n: make(map[int]int)}
 	t.Cleanup(func() { // all that should have been played was
 		if saw.odd > seeds/5 { // where no INVITE came through
@@ -50,7 +81,7 @@ func unkindNetworks(t *testing.T, with []directory.Write) {
 			t.Parallel()
 			for i := range seeds / rows {
 				seed := uint64(row*seeds/rows + i)
-				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { unkind(t, seed, saw, with) }) {
+				if !t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) { unkind(t, seed, saw, u) }) {
 					return
 				}
 			}
@@ -65,12 +96,48 @@ type finals struct {
 	odd int // runs without an anchored call where one was expected, and the other way round
 }
 
+// mortal closes the connection of a robot a few times, at any moment of its
+// calls. It returns what the robot does when it starts.
+func mortal(t *testing.T, r *siptest.Robot, rnd *rand.Rand) func() {
+	t.Helper()
+	type death struct {
+		at, away     time.Duration
+		boots, stays bool // it forgets its calls, it does not come back
+		deaf         bool // it reads no more before
+	}
+	deaths := make([]death, rnd.IntN(4))
+	at := 30 * time.Second
+	for i := range deaths {
+		d := death{away: time.Duration(rnd.IntN(10_000)) * time.Millisecond, boots: rnd.IntN(3) == 0, stays: rnd.IntN(4) == 0, deaf: rnd.IntN(4) == 0}
+		if rnd.IntN(3) == 0 {
+			d.away = 0
+		}
+		at += time.Duration(rnd.IntN(30_000)) * time.Millisecond
+		d.at = at
+		at += d.away
+		deaths[i] = d
+	}
+	return func() {
+		for i, d := range deaths {
+			if d.deaf {
+				r.After(max(0, d.at-10*time.Second), r.Deafen)
+			}
+			r.After(d.at, func() { r.Drop(d.boots) })
+			if d.stays {
+				return
+			}
+			to := netip.AddrPortFrom(r.Addr.Addr(), r.Addr.Port()+uint16(i)+1) //nolint:gosec // small
+			r.After(d.at+d.away, func() { r.Return(t, to) })
+		}
+	}
+}
+
 // unkind is one run.
-func unkind(t *testing.T, seed uint64, saw *finals, with []directory.Write) {
+func unkind(t *testing.T, seed uint64, saw *finals, u unkindness) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, seed)
-		h.apply(t, with...)
+		h := newCampus(t, seed)
+		h.apply(t, u.with...)
 		rnd := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // to be repeated
 		h.net.SetFaults(siptest.Faults{
 			Loss: rnd.Float64() * 0.2, Double: rnd.Float64() * 0.2, Late: rnd.Float64() * 0.3,
@@ -80,10 +147,18 @@ func unkind(t *testing.T, seed uint64, saw *finals, with []directory.Write) {
 		var wg sync.WaitGroup
 		var robots []*siptest.Robot
 		start := func(device string, host int, change func(*siptest.Robot), plan func(*siptest.Robot)) {
-			r := &siptest.Robot{Phone: h.phone(device, host)}
+			tr := ""
+			if u.dying && rnd.IntN(2) == 0 {
+				tr = []string{"TCP", "TLS", "WS"}[rnd.IntN(3)]
+			}
+			r := &siptest.Robot{Phone: h.phone(device, host, tr)}
 			change(r)
 			robots = append(robots, r)
-			wg.Go(func() { r.Run(ctx, t, true, func() { plan(r) }) })
+			die := func() {}
+			if tr != "" {
+				die = mortal(t, r, rnd)
+			}
+			wg.Go(func() { r.Run(ctx, t, true, func() { die(); plan(r) }) })
 		}
 		seconds := func(most int) time.Duration { return time.Duration(rnd.IntN(most*1000)) * time.Millisecond }
 		for i, device := range []string{"desk-1002", "soft-1002", "web-1002", "desk-1003", "desk-1004"} {
@@ -105,16 +180,24 @@ func unkind(t *testing.T, seed uint64, saw *finals, with []directory.Write) {
 			})
 		}
 		pass(5 * time.Minute)
-		if n := h.metric(t, "bellhop_b2bua_calls_total"); n > 0 != (with != nil) {
+		if n := h.metric(t, "bellhop_b2bua_calls_total"); n > 0 != (u.with != nil) {
 			saw.mu.Lock()
 			saw.odd++
 			saw.mu.Unlock()
 		}
-		if n := h.store.Calls.Len(); n != 0 {
-			t.Errorf("%d live calls after 5 minutes: %+v", n, h.store.Calls.Live(domain)[0])
+		left := 0
+		for _, c := range h.store.Calls.Live(domain) {
+			if !slices.ContainsFunc(robots, func(r *siptest.Robot) bool {
+				return r.Dropped() && (r.Device == c.CallerDev || r.Device == c.Device)
+			}) {
+				t.Errorf("call %+v after 5 minutes", c)
+			}
+			if c.Anchored != "" {
+				left++
+			}
 		}
-		if n := h.lanes(t); n != 0 {
-			t.Errorf("%d lanes after 5 minutes", n)
+		if n := h.lanes(t); n != left {
+			t.Errorf("%d lanes after 5 minutes, want %d", n, left)
 		}
 		cancel()
 		wg.Wait()
@@ -125,7 +208,7 @@ func unkind(t *testing.T, seed uint64, saw *finals, with []directory.Write) {
 				if c.Caller {
 					saw.n[append(c.Finals, 0)[0]]++
 				}
-				if !c.Over {
+				if !c.Over && !slices.ContainsFunc(robots, (*siptest.Robot).Dropped) {
 					t.Errorf("%s: call %s did not end", r.Device, c.CallID)
 				}
 				if c.Caller && len(c.Finals) > 1 {

@@ -34,22 +34,29 @@ type campus struct {
 func inCampus(t *testing.T, scenario func(t *testing.T, c *campus)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c := &campus{streams: new(siptest.Streams)}
-		c.house = newHouse(t, 1, func(o *sip.Options) {
-			o.Listeners = append(o.Listeners, transport.Listener{
-				Transport: location.TCP, Stream: c.streams.Listen(netip.MustParseAddrPort(server)),
-			}, transport.Listener{Transport: location.WS, Bind: netip.MustParseAddrPort(web)}, transport.Listener{
-				Transport: location.TLS, Stream: c.streams.Listen(netip.MustParseAddrPort(tlsAt)), TLS: &tls.Config{Certificates: selfSigned(t)},
-			})
-		})
-		srv := &http.Server{Handler: c.server.WebSocket(), ReadHeaderTimeout: time.Minute}
-		ln := c.streams.Listen(netip.MustParseAddrPort(web))
-		var wg sync.WaitGroup
-		wg.Go(func() { _ = srv.Serve(ln) })
-		t.Cleanup(func() { _ = srv.Close(); wg.Wait() })
+		c := newCampus(t, 1)
 		scenario(t, c)
 		c.sane(t)
 	})
+}
+
+// newCampus opens a house that is reached over UDP, TCP, TLS and WebSocket.
+func newCampus(t *testing.T, seed uint64) *campus {
+	t.Helper()
+	c := &campus{streams: new(siptest.Streams)}
+	c.house = newHouse(t, seed, func(o *sip.Options) {
+		o.Listeners = append(o.Listeners, transport.Listener{
+			Transport: location.TCP, Stream: c.streams.Listen(netip.MustParseAddrPort(server)),
+		}, transport.Listener{Transport: location.WS, Bind: netip.MustParseAddrPort(web)}, transport.Listener{
+			Transport: location.TLS, Stream: c.streams.Listen(netip.MustParseAddrPort(tlsAt)), TLS: &tls.Config{Certificates: selfSigned(t)},
+		})
+	})
+	srv := &http.Server{Handler: c.server.WebSocket(), ReadHeaderTimeout: time.Minute}
+	ln := c.streams.Listen(netip.MustParseAddrPort(web))
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = srv.Serve(ln) })
+	t.Cleanup(func() { _ = srv.Close(); wg.Wait() })
+	return c
 }
 
 // web is where the HTTP server listens.

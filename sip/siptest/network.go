@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -145,6 +146,7 @@ type Conn struct {
 	once   sync.Once
 	closed chan struct{}
 	stream net.Conn // of a phone that has a connection
+	deaf   atomic.Bool
 }
 
 // ErrClosed ends reads of a closed [Conn].

@@ -3,6 +3,7 @@ package siptest
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -26,10 +27,11 @@ type Robot struct {
 	Mute   bool          // a callee that never says anything
 	Hang   time.Duration // a callee hangs up so long after its ACK; 0: never
 
-	calls []*RobotCall
-	sends []*sending
-	later []*deed
-	seen  map[string][]byte // final answers to non-INVITEs, to be given again
+	dropped bool // its connection was, once at least
+	calls   []*RobotCall
+	sends   []*sending
+	later   []*deed
+	seen    map[string][]byte // final answers to non-INVITEs, to be given again
 }
 
 // A RobotCall is a call as one end saw it.
@@ -45,6 +47,7 @@ type RobotCall struct {
 	gaveUp bool
 	rings  bool
 	ended  map[string]bool // BYEs to callees that came too late
+	lost   bool            // the robot has forgotten it
 }
 
 // Calls are the calls the robot had, in the order they began.
@@ -73,7 +76,7 @@ func (r *Robot) Run(ctx context.Context, tb testing.TB, register bool, plan func
 	tb.Helper()
 	r.seen = make(map[string][]byte)
 	if register {
-		r.persist("REGISTER", func() []byte { return r.SendRegister(tb, Registration{}) }, t2, nil)
+		r.register(tb)
 	}
 	if plan != nil {
 		plan()
@@ -98,6 +101,39 @@ func (r *Robot) Run(ctx context.Context, tb testing.TB, register bool, plan func
 		timer.Stop()
 	}
 }
+
+// Drop closes the connection of the robot: what it sends is lost until Return.
+// One that boots again has forgotten its calls.
+func (r *Robot) Drop(boots bool) {
+	r.Ladder = append(r.Ladder, time.Now().Format("05.000")+" the connection is closed")
+	r.Close()
+	r.dropped = true
+	if boots {
+		for _, c := range r.calls {
+			c.Over, c.lost = true, true
+		}
+		r.sends, r.seen = nil, make(map[string][]byte)
+	}
+}
+
+// Deafen makes the robot read no more from its connection, which stays open.
+func (r *Robot) Deafen() {
+	r.Ladder = append(r.Ladder, time.Now().Format("05.000")+" reads no more")
+	r.conn.deaf.Store(true)
+	r.dropped = true
+}
+
+// Return connects a robot again, from another address, and registers it.
+func (r *Robot) Return(tb testing.TB, from netip.AddrPort) {
+	tb.Helper()
+	r.Ladder = append(r.Ladder, time.Now().Format("05.000")+" connects again")
+	r.Move(from)
+	r.register(tb)
+}
+
+// Dropped reports whether the connection was closed once at least: then a call
+// may have ended without its knowing.
+func (r *Robot) Dropped() bool { return r.dropped }
 
 // After does something later.
 func (r *Robot) After(d time.Duration, do func()) {
@@ -149,12 +185,20 @@ func (r *Robot) due() {
 	}
 }
 
+func (r *Robot) register(tb testing.TB) {
+	tb.Helper()
+	r.persist("REGISTER", func() []byte { return r.SendRegister(tb, Registration{}) }, t2, nil)
+}
+
 // persist sends something now and again until it is answered: after T1, and
 // then after twice as long each time, but no longer than most (0: no bound).
 func (r *Robot) persist(key string, send func() []byte, most time.Duration, lost func()) {
 	r.answered(key)
-	now := time.Now()
-	r.sends = append(r.sends, &sending{key: key, raw: send(), every: t1, most: most, at: now.Add(t1), until: now.Add(64 * t1), lost: lost})
+	now, every := time.Now(), t1
+	if r.Line.Dial != nil && !strings.HasPrefix(key, "FINAL") { // RFC 3261 §17.1.1.2, §13.3.1.4
+		every = 64 * t1
+	}
+	r.sends = append(r.sends, &sending{key: key, raw: send(), every: every, most: most, at: now.Add(every), until: now.Add(64 * t1), lost: lost})
 }
 
 func (r *Robot) answered(key string) {
@@ -163,7 +207,7 @@ func (r *Robot) answered(key string) {
 
 func (r *Robot) call(callID string) *RobotCall {
 	for _, c := range r.calls {
-		if c.CallID == callID {
+		if c.CallID == callID && !c.lost {
 			return c
 		}
 	}
@@ -225,7 +269,7 @@ func (r *Robot) take(tb testing.TB, m *Message) {
 	case m.Method() == "REGISTER":
 		if m.Status() == 401 && slices.ContainsFunc(r.sends, func(s *sending) bool { return s.key == "REGISTER" }) {
 			r.Learn(tb, m)
-			r.persist("REGISTER", func() []byte { return r.SendRegister(tb, Registration{}) }, t2, nil)
+			r.register(tb)
 			return
 		}
 		r.answered("REGISTER")
@@ -238,6 +282,9 @@ func (r *Robot) take(tb testing.TB, m *Message) {
 func (r *Robot) response(tb testing.TB, m *Message) {
 	tb.Helper()
 	c := r.call(m.CallID())
+	if c == nil && r.dropped {
+		return
+	}
 	if c == nil || !c.Caller {
 		tb.Errorf("%s got %s for no call of its own", r.Device, m.Word())
 		return
@@ -362,6 +409,10 @@ func (r *Robot) finish(c *RobotCall, status int) {
 	c.Finals = append(c.Finals, status)
 	c.leg.Established = status == 200
 	c.Over = status != 200
+	if r.Line.Dial != nil && status != 200 {
+		r.Reply(c.invite, Answer{Status: status})
+		return
+	}
 	r.persist("FINAL "+c.CallID, func() []byte { return r.Reply(c.invite, Answer{Status: status}) }, t2, func() {
 		r.hangUp(c) // RFC 3261 §13.3.1.4: no ACK came
 	})

@@ -90,6 +90,10 @@ func (c *Conn) receive(server netip.AddrPort) {
 		if len(b) > 0 {
 			c.queue <- Datagram{From: server, To: c.addr, Data: b}
 		}
+		if c.deaf.Load() {
+			<-c.closed
+			return
+		}
 	}
 }
 
