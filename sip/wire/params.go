@@ -25,7 +25,8 @@ func scanParam(b []byte, i int) param {
 	p.valueOff, p.valueEnd = p.nameEnd, p.nameEnd
 	if i < len(b) && b[i] == '=' {
 		p.hasValue = true
-		i = skip(b, i+1, clsBlank)
+		equals := i + 1
+		i = skip(b, equals, clsBlank)
 		p.valueOff = i
 		if i < len(b) && b[i] == '"' {
 			end := quotedEnd(b, i)
@@ -36,7 +37,9 @@ func scanParam(b []byte, i int) param {
 		} else {
 			i = until(b, i, clsValue)
 		}
-		p.valueEnd = i
+		if p.valueEnd = i; i == p.valueOff { // the blanks are not of it
+			p.valueOff, p.valueEnd = equals, equals
+		}
 		i = skip(b, i, clsBlank)
 	}
 	for i < len(b) && b[i] != ';' && b[i] != ',' {

@@ -3,8 +3,10 @@ package wire
 import "strconv"
 
 // A Splice forwards a message with edits: what no edit touches comes out byte
-// for byte. The zero Splice is ready; one that is used again and again does
-// not allocate. It borrows the message, which must have parsed without error,
+// for byte. One that came without Content-Length, as a datagram may, gets it:
+// where it goes on over a connection it needs one (RFC 3261 §18.3, §20.14).
+// The zero Splice is ready; one that is used again and again does not allocate.
+// It borrows the message, which must have parsed without error,
 // from Reset to AppendTo; what the edits write it copies.
 //
 // Nothing an edit writes can break the message apart: texts that stand inside
@@ -228,6 +230,12 @@ func (s *Splice) AppendTo(dst []byte) []byte {
 	if s.setBody {
 		dst = append(dst, b[pos:s.m.headEnd]...)
 		return append(dst, s.text[s.bodyFrom:s.bodyTo]...)
+	}
+	if s.m.contentLength < 0 { // edits are in the header
+		end := s.end()
+		dst = append(append(append(dst, b[pos:end]...), fields[ContentLength].name...), ": "...)
+		dst = strconv.AppendInt(dst, int64(len(s.m.Body())), 10)
+		dst, pos = append(dst, '\r', '\n'), end
 	}
 	return append(dst, b[pos:]...)
 }

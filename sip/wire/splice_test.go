@@ -2,6 +2,7 @@ package wire_test
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -155,6 +156,26 @@ func TestSpliceResponse(t *testing.T) {
 
 func TestSpliceBodyWithoutLength(t *testing.T) {
 	t.Parallel()
+	// What came as a datagram may go on over a connection (RFC 3261 §18.3).
+	for _, body := range []string{"", "body", "\r\nbody"} {
+		m := parse(t, []byte(string(crlf(strings.Replace(minimal, "Content-Length: 0\n\n", "", 1)))+"\r\n"+body))
+		var s wire.Splice
+		s.Reset(m)
+		plain := "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n" + body
+		for range 2 {
+			if got := s.AppendTo(nil); !bytes.HasSuffix(got, []byte(plain)) || bytes.Count(got, []byte("Content-Length")) != 1 {
+				t.Errorf("AppendTo = %q, want one that ends in %q", got, plain)
+			}
+		}
+		s.Append([]byte("X-More: 1\r\n"))
+		if got := s.AppendTo(nil); !bytes.HasSuffix(got, []byte("\r\nX-More: 1"+plain)) {
+			t.Errorf("AppendTo with a line more = %q", got)
+		}
+		s.DropBody()
+		if got := s.AppendTo(nil); !bytes.HasSuffix(got, []byte("\r\nContent-Length: 0\r\n\r\n")) || bytes.Count(got, []byte("Content-Length")) != 1 {
+			t.Errorf("AppendTo without body = %q", got)
+		}
+	}
 	m := parse(t, crlf(strings.Replace(minimal, "Content-Length: 0\n\n", "\nbody", 1)))
 	var s wire.Splice
 	s.Reset(m)
