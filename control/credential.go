@@ -79,22 +79,28 @@ func (s *Server) newCredential(q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
+	w, shown, err := s.credentialWrite(ref)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, err := s.opts.Documents.Apply(q.ctx(), q.author(), []directory.Write{w}); err != nil {
+		return reply{}, err
+	}
+	return reply{status: http.StatusCreated, body: shown}, nil
+}
+
+// credentialWrite makes a new secret for a device, and the write that keeps it.
+func (s *Server) credentialWrite(device directory.Ref) (directory.Write, credentialShown, error) {
 	b := make([]byte, 16)
 	_, _ = rand.Read(b) // never fails (crypto/rand)
 	secret := base64.RawURLEncoding.EncodeToString(b)
-	sealed, err := s.opts.Sealer.Seal(directory.SealCredential, []byte(secret), directory.CredentialAAD(ref.Domain, ref.Name, ref.Name))
+	sealed, err := s.opts.Sealer.Seal(directory.SealCredential, []byte(secret), directory.CredentialAAD(device.Domain, device.Name, device.Name))
 	if err != nil {
-		return reply{}, err
+		return directory.Write{}, credentialShown{}, err
 	}
-	c := directory.Secret{ID: newID(), Device: ref.Name, Sealed: sealed, Origin: "api"}
+	c := directory.Secret{ID: newID(), Device: device.Name, Sealed: sealed, Origin: "api"}
 	body, err := directory.Encode(c)
-	if err != nil {
-		return reply{}, err
-	}
-	if _, err := s.opts.Documents.Apply(q.ctx(), q.author(), []directory.Write{{Ref: credentialRef(ref), Body: body}}); err != nil {
-		return reply{}, err
-	}
-	return reply{status: http.StatusCreated, body: credentialShown{ID: c.ID, Username: ref.Name, Secret: secret}}, nil
+	return directory.Write{Ref: credentialRef(device), Body: body}, credentialShown{ID: c.ID, Username: device.Name, Secret: secret}, err
 }
 
 func (s *Server) removeCredential(q *request) (reply, error) {

@@ -29,6 +29,7 @@ type endpoint struct {
 	summary      string
 	access       access
 	in           reflect.Type // body of the request, nil: none
+	takes        string       // media type of a request that is a file; "": application/json
 	out          reflect.Type // body of the answer, nil: none
 	query        []param
 	status       int    // of success; 0: 200
@@ -139,7 +140,11 @@ func (s *Server) run(e endpoint, w http.ResponseWriter, r *http.Request, now tim
 		}
 	}
 	if e.in != nil {
-		body, err := readBody(w, r, e.patch)
+		read := func() ([]byte, error) { return readBody(w, r, e.patch) }
+		if e.takes != "" {
+			read = func() ([]byte, error) { return readFile(w, r, e.takes) }
+		}
+		body, err := read()
 		if err != nil {
 			return reply{}, err
 		}

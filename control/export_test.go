@@ -17,3 +17,11 @@ var (
 	DecodeAny  = decodeAny
 	CheckJSON  = checkJSON
 )
+
+// ImportColumns names the columns of an imported file.
+func ImportColumns() (names []string) {
+	for _, c := range columns() {
+		names = append(names, c.name)
+	}
+	return names
+}

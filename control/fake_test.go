@@ -135,6 +135,12 @@ func (s *store) Apply(_ context.Context, a directory.Author, ws []directory.Writ
 	return out, nil
 }
 
+func (s *store) Check(_ context.Context, ws []directory.Write) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cmp.Or(s.fail, directory.Check(view{s}, ws))
+}
+
 func (s *store) History(_ context.Context, ref directory.Ref, limit int, cursor string) ([]directory.Document, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

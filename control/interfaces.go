@@ -21,6 +21,8 @@ type Documents interface {
 	// [directory.Check], and returns the documents as they are then; of a
 	// deletion one with a nil Body.
 	Apply(ctx context.Context, a directory.Author, ws []directory.Write) ([]directory.Document, error)
+	// Check returns the error that Apply would return now, and writes nothing.
+	Check(ctx context.Context, ws []directory.Write) error
 	// History returns the states of a document, newest first; a deletion is a
 	// row with a nil Body.
 	History(ctx context.Context, ref directory.Ref, limit int, cursor string) (docs []directory.Document, next string, err error)

@@ -135,7 +135,11 @@ func operation(e endpoint, reg huma.Registry, problemRef *huma.Schema) *huma.Ope
 	}
 	if e.in != nil {
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{}}
-		op.RequestBody.Content["application/json"] = &huma.MediaType{Schema: reg.Schema(e.in, true, e.id+"-request")}
+		media := e.takes
+		if media == "" {
+			media = "application/json"
+		}
+		op.RequestBody.Content[media] = &huma.MediaType{Schema: reg.Schema(e.in, true, e.id+"-request")}
 		if e.patch {
 			op.RequestBody.Content["application/merge-patch+json"] = op.RequestBody.Content["application/json"]
 		}

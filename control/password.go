@@ -37,7 +37,7 @@ func (s *Server) changePassword(q *request) (reply, error) {
 		return reply{}, err
 	}
 	if q.http.TLS == nil && !s.opts.Plain {
-		return reply{}, problem(http.StatusForbidden, "password.tls", "a password is changed over TLS only")
+		return reply{}, problemPlainPassword()
 	}
 	domain, user, err := s.sessionsOf(q)
 	if err != nil {
@@ -50,6 +50,10 @@ func (s *Server) changePassword(q *request) (reply, error) {
 		}
 	}
 	return reply{status: http.StatusNoContent}, s.setPassword(q, domain, user, in.New, own)
+}
+
+func problemPlainPassword() *Problem {
+	return problem(http.StatusForbidden, "password.tls", "a password is set over TLS only")
 }
 
 // checkOld slows guesses at the old password as it does sign-ins.

@@ -235,7 +235,7 @@ func (s *Server) beforeUser(q *request, w *pending) error {
 		return invalid(directory.Fault{Location: "password", Message: "a string is expected", Rule: "body.type"})
 	}
 	if q.http.TLS == nil && !s.opts.Plain {
-		return problem(http.StatusForbidden, "password.tls", "a password is set over TLS only")
+		return problemPlainPassword()
 	}
 	write, err := s.passwordWrite(q.ctx(), ref, "password", text, true, q.now)
 	w.more = append(w.more, write)

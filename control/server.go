@@ -120,6 +120,7 @@ func endpoints() []endpoint {
 	}
 	es = append(es, sessionEndpoints()...)
 	es = append(es, meEndpoints()...)
+	es = append(es, importEndpoint())
 	es = append(es, trunkEndpoints()...)
 	es = append(es, callEndpoints()...)
 	return append(es, nodeEndpoints()...)

@@ -89,7 +89,7 @@ func (f apiFlags) client(std stdio) (*client, error) {
 		}
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	}
-	c.http = &http.Client{Transport: transport, Timeout: answerTimeout}
+	c.http = &http.Client{Transport: transport}
 	return c, nil
 }
 
@@ -137,6 +137,8 @@ func (p *problem) Error() string {
 
 // do sends in, if not nil, and decodes the answer into out, if not nil.
 func (c *client) do(ctx context.Context, method, path string, in, out any, header ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -144,24 +146,9 @@ func (c *client) do(ctx context.Context, method, path string, in, out any, heade
 			return err
 		}
 		body = bytes.NewReader(b)
+		header = append([]string{"Content-Type", "application/json"}, header...)
 	}
-	ref, err := url.Parse(path)
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), body)
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	req.Header.Set("Accept", "application/json")
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(header); i += 2 {
-		req.Header.Set(header[i], header[i+1])
-	}
-	res, err := c.http.Do(req)
+	res, err := c.open(ctx, method, path, body, header...)
 	if err != nil {
 		return err
 	}
@@ -170,13 +157,6 @@ func (c *client) do(ctx context.Context, method, path string, in, out any, heade
 	if err != nil {
 		return err
 	}
-	if res.StatusCode >= http.StatusMultipleChoices {
-		p := &problem{Status: res.StatusCode, Title: res.Status}
-		if json.Unmarshal(answer, p) != nil || p.Type == "" {
-			return fmt.Errorf("%s %s: %s", method, path, res.Status)
-		}
-		return p
-	}
 	if out == nil {
 		return nil
 	}
@@ -184,6 +164,38 @@ func (c *client) do(ctx context.Context, method, path string, in, out any, heade
 		return fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	return nil
+}
+
+// open sends a request and returns the answer, whose body the caller closes; an
+// answer that is no success is an error, a *problem where it is one.
+func (c *client) open(ctx context.Context, method, path string, body io.Reader, header ...string) (*http.Response, error) {
+	ref, err := url.Parse(path)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.base.ResolveReference(ref).String(), body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Accept", "application/json")
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := c.http.Do(req)
+	if err != nil || res.StatusCode < http.StatusMultipleChoices {
+		return res, err
+	}
+	defer res.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return nil, err
+	}
+	p := &problem{Status: res.StatusCode, Title: res.Status}
+	if json.Unmarshal(answer, p) != nil || p.Type == "" {
+		return nil, fmt.Errorf("%s %s: %s", method, path, res.Status)
+	}
+	return nil, p
 }
 
 // inDomain returns the path of something in a domain, its parts escaped.

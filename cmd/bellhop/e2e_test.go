@@ -194,14 +194,27 @@ func TestE2EDemoKeepsState(t *testing.T) {
 	if out := tool("user", "add", "fay", "--number", "1006", "--device", "desk-1006"); !strings.Contains(out, "desk-1006 authenticates as desk-1006") {
 		t.Errorf("user add:\n%s", out)
 	}
+	people := "user,name,number,device,kind\ngus,Gus,1007,desk-1007,desk\nhal,Hal,1008,desk-1008,desk\n"
+	if err := os.WriteFile(filepath.Join(dir, "people.csv"), []byte(people), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out := tool("import", "--dry-run", "people.csv"); !strings.Contains(out, "would import 2 rows") || !strings.Contains(out, "2 created") {
+		t.Errorf("import --dry-run:\n%s", out)
+	}
+	if out := tool("import", "--secrets", "secrets.csv", "people.csv"); !strings.Contains(out, "save") || !strings.Contains(out, "imported 2 rows") {
+		t.Errorf("import:\n%s", out)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "secrets.csv")); err != nil || !strings.Contains(string(b), "\ndesk-1008,") {
+		t.Errorf("secrets.csv = %s, %v", b, err)
+	}
 	d.stop(t)
 
 	d, second := demo(t, dir)
 	if diff := cmp.Diff(first.Users, second.Users); diff != "" || first.AdminToken != second.AdminToken {
 		t.Errorf("secrets changed over a restart:\n%s", diff)
 	}
-	if out := tool("user", "list"); !strings.Contains(out, "fay") {
-		t.Errorf("fay is gone:\n%s", out)
+	if out := tool("user", "list"); !strings.Contains(out, "fay") || !strings.Contains(out, "hal") {
+		t.Errorf("fay or hal is gone:\n%s", out)
 	}
 	if out := tool("explain", "--caller", "1001", "--called", "1006"); !strings.Contains(out, "1001 calls 1006") {
 		t.Errorf("explain:\n%s", out)

@@ -39,6 +39,7 @@ type commands struct {
 	Check   checkCmd   `cmd:"" help:"Check a configuration file and report everything that is wrong with it."`
 	Explain explainCmd `cmd:"" help:"Say what a call would do, and why."`
 	User    userCmd    `cmd:"" help:"List, add, change and remove users."`
+	Import  importCmd  `cmd:"" help:"Import users, numbers and devices from a CSV file."`
 	Demo    demoCmd    `cmd:"" help:"Run a house of five people with phones to try."`
 	Backup  backupCmd  `cmd:"" help:"Copy the database; the daemon may run."`
 	Restore restoreCmd `cmd:"" help:"Put a copy in place of the database; the daemon must not run."`

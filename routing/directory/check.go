@@ -39,7 +39,7 @@ func (c *checker) fault(path, rule, message string) {
 	if c.many { // one body each: say which
 		path = c.ref.String() + ": " + path
 	}
-	c.faults = append(c.faults, Fault{Location: path, Message: message, Rule: rule})
+	c.faults = append(c.faults, Fault{Location: path, Message: message, Rule: rule, Of: c.ref})
 }
 
 func (c *checker) write(w Write) error {

@@ -111,6 +111,7 @@ type Fault struct {
 	Location string `json:"location"` // JSON path: "forwarding.all.internal.target"
 	Message  string `json:"message"`
 	Rule     string `json:"rule"`
+	Of       Ref    `json:"-"` // the document at fault, where several are checked at once
 }
 
 // An Invalid is an input that breaks rules: all of them at once.

@@ -71,16 +71,8 @@ func Apply(tx Tx, now time.Time, a directory.Author, ws []directory.Write) ([]di
 		}
 		versions[d] = v
 	}
-	ws, err := withDependents(tx, ws)
+	ws, err := check(tx, ws)
 	if err != nil {
-		return nil, err
-	}
-	for _, w := range ws {
-		if err := condition(tx, w); err != nil {
-			return nil, fmt.Errorf("%s: %w", w.Ref, err)
-		}
-	}
-	if err := directory.Check(tx, ws); err != nil {
 		return nil, err
 	}
 	docs := make([]directory.Document, len(ws))
@@ -94,6 +86,28 @@ func Apply(tx Tx, now time.Time, a directory.Author, ws []directory.Write) ([]di
 		}
 	}
 	return docs, nil
+}
+
+// Check returns the error that [Apply] would return for writes now, nil for none;
+// it writes nothing.
+func Check(v directory.View, ws []directory.Write) error {
+	_, err := check(v, ws)
+	return err
+}
+
+// check adds the deletions that go with writes and holds all against what is
+// there.
+func check(v directory.View, ws []directory.Write) ([]directory.Write, error) {
+	ws, err := withDependents(v, ws)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range ws {
+		if err := condition(v, w); err != nil {
+			return nil, fmt.Errorf("%s: %w", w.Ref, err)
+		}
+	}
+	return ws, directory.Check(v, ws)
 }
 
 // write makes one write and its history row.

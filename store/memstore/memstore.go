@@ -138,6 +138,16 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 	return docs[:len(ws)], s.Bindings.Deprovision(context.WithoutCancel(ctx), docs)
 }
 
+// Check returns the error that [Store.Apply] would return now, and writes nothing.
+func (s *Store) Check(ctx context.Context, ws []directory.Write) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return document.Check(s.snap, ws)
+}
+
 func (s *Store) apply(a directory.Author, ws []directory.Write) ([]directory.Document, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -55,7 +55,24 @@ func viewOf(ctx context.Context, tx *sql.Tx, st viewStmts) *view {
 		find: func(args ...any) (*sql.Rows, error) { return find.QueryContext(ctx, args...) },
 		row:  func(q string, args ...any) *sql.Row { return tx.QueryRowContext(ctx, q, args...) },
 		rows: func(q string, args ...any) (*sql.Rows, error) { return tx.QueryContext(ctx, q, args...) },
-		exec: func(q string, args ...any) (sql.Result, error) { return tx.ExecContext(ctx, q, args...) },
+		exec: execOf(ctx, tx),
+	}
+}
+
+// execOf runs statements in tx and prepares each but once: an import writes tens of
+// thousands of documents with a handful of them. They end with tx.
+func execOf(ctx context.Context, tx *sql.Tx) func(q string, args ...any) (sql.Result, error) {
+	prepared := map[string]*sql.Stmt{}
+	return func(q string, args ...any) (sql.Result, error) {
+		st := prepared[q]
+		if st == nil {
+			var err error
+			if st, err = tx.PrepareContext(ctx, q); err != nil {
+				return nil, err
+			}
+			prepared[q] = st
+		}
+		return st.ExecContext(ctx, args...)
 	}
 }
 
@@ -320,6 +337,12 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 	}
 	s.applying.Lock()
 	defer s.applying.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !s.db.shared { // a file answers; the driver would start a goroutine per statement to see ctx end
+		ctx = context.WithoutCancel(ctx)
+	}
 	var docs []directory.Document
 	err := s.db.tx(ctx, powerLoss, func(tx *sql.Tx) (err error) {
 		v := viewOf(ctx, tx, s.writing)
@@ -339,6 +362,15 @@ func (s *Store) Apply(ctx context.Context, a directory.Author, ws []directory.Wr
 	s.Cache.Forget(docs)
 	s.obey(context.WithoutCancel(ctx), docs)
 	return docs[:len(ws)], nil
+}
+
+// Check returns the error that [Store.Apply] would return now, and writes nothing.
+func (s *Store) Check(ctx context.Context, ws []directory.Write) error {
+	err := s.Read(ctx, func(v directory.View) error { return document.Check(v, ws) })
+	if err != nil {
+		return unavailable(err)
+	}
+	return nil
 }
 
 // obey tells of documents that were written, and removes the bindings that have no
