@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"bellhop/routing"
+	"bellhop/routing/directory"
 	"bellhop/routing/location"
 	"bellhop/routing/ring"
 	"bellhop/sip/transport"
@@ -36,6 +37,12 @@ type From struct {
 	Realm  string // whose credentials are ours and go no further
 	Caller routing.Caller
 	Trunk  Origin // of a call that came in by a trunk
+}
+
+// Author is the device as the history names it that writes a setting, and where it
+// is.
+func (f *From) Author(flow location.Flow) directory.Author {
+	return directory.Author{Actor: "device:" + f.Caller.Device + "@" + f.Caller.Domain, From: flow.Remote.Addr().String()}
 }
 
 // Ends finds the ends of calls: who a [Side] is, and where. It is safe for
