@@ -37,6 +37,11 @@ const ElsewhereReason = `SIP;cause=200;text="Call completed elsewhere"`
 // only, and where the desk rang the outcome is no answer; where nothing else was
 // reached, a busy mobile is busy and a ringing one is no answer. Any other
 // failure of theirs counts as unreachable and is not passed on.
+//
+// Where targets have a Number the plan is that of a group: each of its members is
+// such a number. What a member answers decides nothing for the group either: one
+// that is busy or declines ends its own branches only, and no redirect is
+// followed. The times of a stage's remote destinations count from its beginning.
 type Plan struct {
 	// Stages ring one after the other. The targets of a stage ring together or,
 	// where their q differs, in groups by q, the highest first; of several
@@ -158,6 +163,7 @@ const (
 // of a Binding, so that a running plan holds no store value.
 type Target struct {
 	Device   string // authorization name; "" for what is no device of ours
+	Number   string // of ours, where a plan rings several: a member of a group; "" that of the plan
 	Instance string // +sip.instance, or the contact when it has none (ring.device-once)
 	RegID    uint32 // reg-id of the flow, 0 for none (RFC 5626)
 	Contact  string // Request-URI of the branch

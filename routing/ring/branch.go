@@ -36,6 +36,9 @@ type branch struct {
 // remote reports whether b is a remote destination.
 func (b branch) remote() bool { return b.target.Remote != "" }
 
+// member reports whether b is of a member of a group.
+func (b branch) member() bool { return b.target.Number != "" }
+
 // rings reports whether b is still given its ring time.
 func (b branch) rings() bool { return b.state == trying || b.state == early }
 
@@ -104,8 +107,11 @@ func doubtable(t *Target) bool {
 	return t.Trunk == "" && t.Flow.Transport == location.UDP && len(t.Path) == 0
 }
 
-// same reports whether two targets are one device instance.
+// same reports whether two targets are one device instance, with one number.
 func same(a, b *Target) bool {
+	if a.Number != b.Number {
+		return false
+	}
 	x, y := a.Instance, b.Instance
 	if x == "" {
 		x = a.Contact

@@ -5,7 +5,7 @@ package ring
 func (s *step) inviteJoined() bool {
 	n := s.branches.n
 	for j := len(s.joined) - 1; j >= 0; j-- {
-		if t := &s.joined[j]; !s.used(t) && !s.later(t) {
+		if t := &s.joined[j]; !s.used(t) && !s.later(t) && s.welcome(t) {
 			s.branch(t)
 		}
 	}
@@ -71,7 +71,7 @@ func (s *step) registered(t Target) {
 		return
 	}
 	n := s.join(t)
-	if s.phase == ringing && !s.later(n) {
+	if s.phase == ringing && !s.later(n) && s.welcome(n) {
 		s.branch(n)
 	}
 }

@@ -24,6 +24,7 @@ type world struct {
 	now      time.Time
 	s        ring.State
 	own      bool // OwnLegs
+	members  bool // plans of groups
 	phones   []*leg
 	began    time.Time // when the number at hand began to ring
 	base     int       // its first branch
@@ -66,10 +67,18 @@ func (w *world) fail(format string, args ...any) {
 func (w *world) target() ring.Target {
 	name := string(rune('a' + w.src.intn(5)))
 	return ring.Target{
-		Device: name, Instance: name, RegID: uint32(w.src.intn(2)), Contact: "sip:" + name,
+		Number: w.number(), Device: name, Instance: name, RegID: uint32(w.src.intn(2)), Contact: "sip:" + name,
 		Q: uint16(w.src.intn(3)) * 300, Flow: location.Flow{Transport: location.UDP, Conn: uint64(w.src.intn(4))},
 		Service: w.src.intn(8) == 0,
 	}
+}
+
+// number draws a member of a group.
+func (w *world) number() string {
+	if !w.members {
+		return ""
+	}
+	return []string{"1001", "1002"}[w.src.intn(2)]
 }
 
 // away draws a remote destination, a target of a trunk, or a device that rings
@@ -77,7 +86,7 @@ func (w *world) target() ring.Target {
 func (w *world) away() ring.Target {
 	name := string(rune('a' + w.src.intn(5)))
 	return ring.Target{
-		Instance: "+49" + name, Contact: "+49" + name, Trunk: []string{"carrier", ""}[w.src.intn(2)], Remote: []string{"mobile", "home", ""}[w.src.intn(3)],
+		Number: w.number(), Instance: "+49" + name, Contact: "+49" + name, Trunk: []string{"carrier", ""}[w.src.intn(2)], Remote: []string{"mobile", "home", ""}[w.src.intn(3)],
 		Delay: time.Duration(w.src.intn(4)) * 2 * time.Second, StopAfter: time.Duration(int(name[0])%3) * 5 * time.Second,
 	}
 }
@@ -185,7 +194,7 @@ func (w *world) step(ev ring.Event) {
 	w.s = s
 	w.done(effects, relayed)
 	for i, l := range w.phones {
-		if t, ok := w.s.Target(ring.BranchID(i)); !ok || t.Instance != l.target.Instance || t.Flow != l.target.Flow || t.Remote != l.target.Remote {
+		if t, ok := w.s.Target(ring.BranchID(i)); !ok || t.Instance != l.target.Instance || t.Number != l.target.Number || t.Flow != l.target.Flow || t.Remote != l.target.Remote {
 			w.fail("branch %d is of %+v", i, t)
 		}
 	}
@@ -272,7 +281,7 @@ func (w *world) times(ended bool) {
 		}
 	}
 	for i, l := range w.phones[w.base:] {
-		if d := l.target.StopAfter; d > 0 && l.rings() && !l.mended && !ended {
+		if d := l.target.StopAfter; d > 0 && l.rings() && !l.mended && !ended && !w.members {
 			at, ok := w.timers[ring.Timer{Kind: ring.TimerStop, Branch: ring.BranchID(w.base + i)}]
 			if !ok || at.After(w.began.Add(d)) {
 				w.fail("branch %d is stopped at %v", w.base+i, at)
@@ -287,17 +296,17 @@ func (w *world) invited(e ring.Invite) {
 		w.fail("invite %d after %d branches and %d End", e.Branch, len(w.phones), w.ends)
 	}
 	for i, l := range w.phones {
-		if !w.own && l.target.Instance == e.Target.Instance && !l.broken {
+		if !w.own && l.target.Instance == e.Target.Instance && l.target.Number == e.Target.Number && !l.broken {
 			w.fail("invite %d: device %s has branch %d", e.Branch, e.Target.Instance, i)
 		}
 	}
 	rung := w.now.Sub(w.began)
-	if d := e.Target.StopAfter; d > 0 && rung >= d {
+	if d := e.Target.StopAfter; d > 0 && rung >= d && !w.members { // theirs count from their stage
 		w.fail("invite %d when its time is over", e.Branch)
 	}
 	again := slices.ContainsFunc(w.phones[w.base:], func(l *leg) bool { return l.target.Instance == e.Target.Instance })
 	for i, l := range w.phones[w.base:] {
-		if e.Target.Remote != "" && !again && rung < e.Target.Delay && l.target.Remote == "" && l.rings() && !l.mended {
+		if e.Target.Remote != "" && !again && !w.members && rung < e.Target.Delay && l.target.Remote == "" && l.rings() && !l.mended {
 			w.fail("invite %d after %v while device %d rings", e.Branch, rung, w.base+i)
 		}
 	}
@@ -366,7 +375,7 @@ func (w *world) wait() bool {
 func playCall(t failer, src source, n int) {
 	t.Helper()
 	w := &world{t: t, src: src, now: t0, began: t0, timers: map[ring.Timer]time.Time{}}
-	w.own = src.intn(3) == 0
+	w.own, w.members = src.intn(3) == 0, src.intn(4) == 0
 	var effects []ring.Effect
 	w.s, effects = ring.New(w.plan(), t0, nil)
 	w.log = append(w.log, "new -> "+words(effects, true))

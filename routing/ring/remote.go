@@ -38,7 +38,9 @@ func (s *step) startRemotes() {
 
 // waits reports whether t is a remote destination of the stage at hand that is
 // still to start.
-func (s *step) waits(t *Target) bool { return t.Remote != "" && !s.used(t) && !s.expired(t) }
+func (s *step) waits(t *Target) bool {
+	return t.Remote != "" && !s.used(t) && !s.expired(t) && !s.unwilling(t)
+}
 
 // expired reports whether the time of t is over (rule snr.stop-after).
 func (s *step) expired(t *Target) bool { return t.StopAfter > 0 && t.StopAfter <= s.ofNumber() }

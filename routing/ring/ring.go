@@ -22,6 +22,7 @@ const (
 type State struct {
 	plan      Plan
 	joined    []Target // devices that registered meanwhile, newest last
+	declined  []string // members of a group that did not want the call
 	branches  branches
 	start     time.Time
 	clockAt   time.Duration // when the timers are due, since start
@@ -245,7 +246,7 @@ func (s *step) failure(i BranchID, status int) {
 	case was.state == cancelling && (status == 487 || status == 408):
 		// ring.stage: those we caused never take part.
 	case was.state != cancelling && (status == 430 || status == 408 && !b.heard) && s.retry(i):
-	case b.remote():
+	case b.remote(), b.member():
 		s.count(i, judgeRemote(status, b.rang))
 	case s.follows(&b, status):
 		s.count(i, redirected(i))
@@ -256,14 +257,18 @@ func (s *step) failure(i BranchID, status int) {
 	// (RFC 3261 §16.7 step 5); 600 is this device only (rule busy). A redirect of a
 	// device is dialled instead of what rings (rule device.redirect).
 	if (status > 600 && !b.remote() || s.follows(&b, status)) && i >= s.base && s.rings() {
-		s.clear(true)
+		if b.member() {
+			s.decline(b.target.Number)
+		} else {
+			s.clear(true)
+		}
 	}
 	s.advance()
 }
 
 // follows reports whether a response is a redirect of a device to be dialled.
 func (s *step) follows(b *branch, status int) bool {
-	return status < 400 && !s.last && s.plan.Visits.Has(Redirected) && b.target.Trunk == "" && !b.remote()
+	return status < 400 && !s.last && s.plan.Visits.Has(Redirected) && b.target.Trunk == "" && !b.remote() && !b.member()
 }
 
 // rings reports whether the number still rings, or waits for the branches of a

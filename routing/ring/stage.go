@@ -7,7 +7,7 @@ const anyQ = 1 << 16
 
 // begin starts a plan with its first group.
 func (s *step) begin(p Plan) {
-	s.plan, s.joined = p, nil
+	s.plan, s.joined, s.declined = p, nil, nil
 	s.base = BranchID(s.branches.n)
 	s.numberAt = s.elapsed()
 	s.stage, s.stageOver = -1, true
@@ -43,6 +43,9 @@ func (s *step) next() {
 // enter begins a stage.
 func (s *step) enter() {
 	s.stageOver, s.alone, s.q = false, false, s.top()
+	if targets := s.plan.Stages[s.stage]; len(targets) > 0 && targets[0].Number != "" {
+		s.numberAt = s.elapsed()
+	}
 	if s.remotes = hasRemotes(s.plan.Stages[s.stage]); !s.remotes {
 		return
 	}
@@ -115,7 +118,7 @@ func (s *step) invite() bool {
 	targets := s.plan.Stages[s.stage]
 	for j := range targets {
 		t := &targets[j]
-		if t.Remote == "" && s.inGroup(t) && leads(targets, j) && !s.used(t) && !s.expired(t) {
+		if t.Remote == "" && s.inGroup(t) && leads(targets, j) && !s.used(t) && !s.expired(t) && !s.unwilling(t) {
 			s.branch(s.newest(t))
 		}
 	}
