@@ -342,6 +342,8 @@ func (s *store) Load(_ context.Context, need routing.Need, w *routing.World) err
 	switch need.Kind {
 	case routing.NeedBindings:
 		w.PutBindings(need.Domain, need.Key, s.targets(need.Domain, need.Key), false)
+	case routing.NeedIdle:
+		w.PutIdle(need.Domain, need.Key, time.Time{})
 	case routing.NeedUsage:
 		w.PutUsage(need.Domain, need.Key, routing.Usage{})
 	case routing.NeedCalls:

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"bellhop/routing/directory"
 )
 
 // A NeedKind is a kind of thing that a decision may lack.
@@ -19,6 +21,7 @@ const (
 	NeedBindings          // Key is an extension: PutBindings
 	NeedCalls             // Key is an extension: PutCalls
 	NeedUsage             // Key is an extension, "" for the whole domain, or "trunk:" and the name of a trunk: PutUsage
+	NeedIdle              // Key is an extension: PutIdle
 	NeedCaller            // Key is an E.164 number outside: PutCaller
 )
 
@@ -41,6 +44,8 @@ func (k NeedKind) String() string {
 		return "calls"
 	case NeedUsage:
 		return "usage"
+	case NeedIdle:
+		return "idle"
 	case NeedCaller:
 		return "caller"
 	default:
@@ -64,9 +69,10 @@ func TrunkKey(trunk string) string { return trunkPrefix + trunk }
 const trunkPrefix = "trunk:"
 
 // maxLoads bounds [Resolve]: forty numbers (the caller's, the called one, ten
-// forwards, and what their settings and remote destinations name), seven kinds
-// of things each. A decision that lacks more is a fault of ours.
-const maxLoads = 40 * 7
+// forwards, and what their settings and remote destinations name) and the members
+// of a group, a few of them with remote destinations, eight kinds of things each.
+// A decision that lacks more is a fault of ours.
+const maxLoads = (40 + 4*directory.MaxMembers) * 8
 
 // ErrUnresolved reports a decision that never had enough.
 var ErrUnresolved = errors.New("routing: unresolved")

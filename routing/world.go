@@ -20,6 +20,7 @@ type World struct {
 	bindings []bindingsEntry
 	calls    []callsEntry
 	usage    []usageEntry
+	idle     []idleEntry
 
 	trace Trace // room for [Resolve]
 }
@@ -45,6 +46,10 @@ type (
 	callsEntry struct {
 		domain, number string
 		n              int
+	}
+	idleEntry struct {
+		domain, number string
+		since          time.Time
 	}
 	usageEntry struct {
 		domain, key string
@@ -75,8 +80,9 @@ func (w *World) Reset(now time.Time) {
 	clear(w.bindings)
 	clear(w.calls)
 	clear(w.usage)
+	clear(w.idle)
 	clear(w.trace)
-	*w = World{now, w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0], w.usage[:0], w.trace[:0]}
+	*w = World{now, w.domains[:0], w.numbers[:0], w.names[:0], w.bindings[:0], w.calls[:0], w.usage[:0], w.idle[:0], w.trace[:0]}
 }
 
 // PutDomain says which domain answers for a host (see [directory.Host]); nil
@@ -91,8 +97,8 @@ func (w *World) PutNumber(domain, key string, l *directory.Line) {
 	w.numbers = append(w.numbers, numberEntry{domain, key, l})
 }
 
-// PutUser says what the main number of a user is; "" when there is no such user
-// or it has none.
+// PutUser says what the main number of a user is, or the number of the group of
+// that name; "" when there is neither, or without a number.
 func (w *World) PutUser(domain, user, number string) {
 	w.names = append(w.names, nameEntry{NeedUser, domain, user, number})
 }
@@ -126,6 +132,12 @@ func (w *World) PutBindings(domain, number string, targets []ring.Target, nat bo
 // PutCalls says how many calls of a number ring, are being made or talk.
 func (w *World) PutCalls(domain, number string, n int) {
 	w.calls = append(w.calls, callsEntry{domain, number, n})
+}
+
+// PutIdle says when the last answered call of a number ended; the zero time: that
+// is not known, so long ago.
+func (w *World) PutIdle(domain, number string, since time.Time) {
+	w.idle = append(w.idle, idleEntry{domain, number, since})
 }
 
 // PutUsage says what an extension, a whole domain ("") or a trunk ([TrunkKey])
@@ -186,6 +198,15 @@ func (w *World) live(domain, number string) (int, bool) {
 	return 0, false
 }
 
+func (w *World) idleSince(domain, number string) (time.Time, bool) {
+	for i := range w.idle {
+		if e := &w.idle[i]; e.domain == domain && e.number == number {
+			return e.since, true
+		}
+	}
+	return time.Time{}, false
+}
+
 func (w *World) used(domain, key string) (*Usage, bool) {
 	for i := range w.usage {
 		if e := &w.usage[i]; e.domain == domain && e.key == key {
@@ -212,6 +233,8 @@ func (w *World) has(n Need) (ok bool) {
 		_, ok = w.live(n.Domain, n.Key)
 	case NeedUsage:
 		_, ok = w.used(n.Domain, n.Key)
+	case NeedIdle:
+		_, ok = w.idleSince(n.Domain, n.Key)
 	default:
 		panic("routing: unknown need " + n.Kind.String())
 	}
@@ -227,8 +250,8 @@ type Answer struct {
 }
 
 // Compile answers a need from a view of the directory: of domains, numbers, users,
-// devices and callers. It reports false for bindings, calls and usage, which no directory
-// holds.
+// devices and callers. It reports false for bindings, calls, usage and idle times, which no
+// directory holds.
 func Compile(view directory.View, need Need) (a Answer, ok bool, err error) {
 	switch need.Kind {
 	case NeedDomain:
@@ -249,7 +272,7 @@ func Compile(view directory.View, need Need) (a Answer, ok bool, err error) {
 			return a, true, cerr
 		}
 		a.Number, _, err = directory.LoadUser(view, need.Domain, user)
-	case NeedNothing, NeedBindings, NeedCalls, NeedUsage:
+	case NeedNothing, NeedBindings, NeedCalls, NeedUsage, NeedIdle:
 		return a, false, nil
 	default:
 		panic("routing: unknown need " + need.Kind.String())
@@ -271,7 +294,7 @@ func (w *World) Put(need Need, a Answer) {
 		w.PutDevice(need.Domain, need.Key, a.Number)
 	case NeedCaller:
 		w.PutCaller(need.Domain, need.Key, a.Number)
-	case NeedNothing, NeedBindings, NeedCalls, NeedUsage:
+	case NeedNothing, NeedBindings, NeedCalls, NeedUsage, NeedIdle:
 		panic("routing: no answer to " + need.Kind.String())
 	default:
 		panic("routing: unknown need " + need.Kind.String())

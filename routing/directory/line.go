@@ -55,7 +55,7 @@ type Line struct {
 
 	Hunt       *Hunt    // the hunt group whose number it is; nil for none
 	Pickup     []string // the pickup groups that it is a member of, sorted
-	MainNumber string // of the site; "" for none
+	MainNumber string   // of the site; "" for none
 	Limits     Quota
 
 	All, Busy, NoAnswer, Unreachable Pair[Follow]

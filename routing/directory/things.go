@@ -113,7 +113,6 @@ const TLSRequired = "required"
 // MaxDevices is how many devices a user has at most.
 const MaxDevices = 10
 
-
 // A Class is a class of service: the first rule that matches decides.
 type Class struct {
 	Rules []ClassRule `json:"rules"`

@@ -81,6 +81,8 @@ type Bindings interface {
 // Calls are the live calls in memory.
 type Calls interface {
 	Count(domain, number string) int
+	// Idle returns when the last answered call of a number ended; zero: not known.
+	Idle(domain, number string) time.Time
 	// Usage returns what the key of a [routing.NeedUsage] has in use.
 	Usage(domain, key string, now time.Time) routing.Usage
 }
@@ -228,7 +230,7 @@ func (c *Cache) Cached(need routing.Need, w *routing.World) bool {
 	switch need.Kind {
 	case routing.NeedNothing:
 		return true
-	case routing.NeedDomain, routing.NeedBindings, routing.NeedCalls, routing.NeedUsage:
+	case routing.NeedDomain, routing.NeedBindings, routing.NeedCalls, routing.NeedUsage, routing.NeedIdle:
 		c.memory(need, w)
 		return true
 	case routing.NeedNumber, routing.NeedUser, routing.NeedDevice, routing.NeedCaller:
@@ -257,6 +259,8 @@ func (c *Cache) memory(need routing.Need, w *routing.World) {
 		w.PutDomain(need.Key, t)
 	case routing.NeedCalls:
 		w.PutCalls(need.Domain, need.Key, c.calls.Count(need.Domain, need.Key))
+	case routing.NeedIdle:
+		w.PutIdle(need.Domain, need.Key, c.calls.Idle(need.Domain, need.Key))
 	case routing.NeedUsage:
 		w.PutUsage(need.Domain, need.Key, c.calls.Usage(need.Domain, need.Key, w.Now))
 	case routing.NeedBindings:

@@ -81,6 +81,7 @@ type nothing struct{}
 
 func (nothing) Targets(location.AOR, time.Time) ([]ring.Target, bool) { return nil, false }
 func (nothing) Count(string, string) int                              { return 0 }
+func (nothing) Idle(string, string) time.Time                         { return time.Time{} }
 func (nothing) Usage(string, string, time.Time) routing.Usage         { return routing.Usage{} }
 
 func newCache(t *testing.T, s *source, size int) *cache.Cache {

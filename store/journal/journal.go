@@ -233,6 +233,11 @@ func (j *Journal) Count(domain, number string) int {
 	return j.table.count(domain, number, time.Now())
 }
 
+// Idle returns when the last answered call of a member of a group ended; the
+// zero time where that is not known: since the start of the process it was not
+// asked about, or had none.
+func (j *Journal) Idle(domain, number string) time.Time { return j.table.idle(domain, number) }
+
 // Usage returns what the key of a [routing.NeedUsage] has in use: a number, a
 // whole domain, or a trunk.
 func (j *Journal) Usage(domain, key string, now time.Time) routing.Usage {

@@ -39,6 +39,9 @@ type keyShard struct {
 type numberShard struct {
 	mu    sync.RWMutex
 	calls map[numberKey]*link
+	// idle says since when members of groups have no answered call: of those that
+	// were asked about. Zero: not known.
+	idle map[numberKey]time.Time
 }
 
 type numberKey struct{ domain, number string }
@@ -49,6 +52,7 @@ type entry struct {
 	next   *entry  // guarded by the keyShard
 	links  [2]link // caller, number that rings; guarded by their numberShards
 	linked [2]numberKey
+	also   *others // numbers that ring in it too, nil: none; guarded by the idShard
 
 	seg   *segment // where it is journaled, nil: nowhere; guarded by Journal.mu
 	ended bool     // guarded by Journal.mu
@@ -99,6 +103,7 @@ func (t *table) put(c *feed.Call) *entry {
 	ks.calls[c.CallID] = e
 	ks.mu.Unlock()
 	t.link(e, keysOf(c))
+	t.linkOthers(e, othersOf(c))
 	return e
 }
 
@@ -120,8 +125,12 @@ func (t *table) update(c *feed.Call) bool {
 func (t *table) replaceLocked(e *entry, c *feed.Call) {
 	t.ledger.change(e.call.Swap(c), c)
 	if keys := keysOf(c); keys != e.linked {
-		t.unlink(e)
+		t.unlink(e, false)
 		t.link(e, keys)
+	}
+	if keys := othersOf(c); !e.also.same(keys) {
+		t.unlinkOthers(e)
+		t.linkOthers(e, keys)
 	}
 }
 
@@ -151,7 +160,8 @@ func (t *table) remove(id string) *entry {
 		delete(ks.calls, callID)
 	}
 	ks.mu.Unlock()
-	t.unlink(e)
+	t.unlink(e, !e.call.Load().AnsweredAt.IsZero())
+	t.unlinkOthers(e)
 	return e
 }
 
@@ -173,41 +183,53 @@ func (t *table) link(e *entry, keys [2]numberKey) {
 		if k.number == "" {
 			continue
 		}
-		l := &e.links[i]
-		sh := t.numberShard(k.number)
-		sh.mu.Lock()
-		*l = link{entry: e, next: sh.calls[k]}
-		if l.next != nil {
-			l.next.prev = l
-		}
-		sh.calls[k] = l
-		sh.mu.Unlock()
+		e.links[i].entry = e
+		t.insert(&e.links[i], k)
 	}
 }
 
-func (t *table) unlink(e *entry) {
+func (t *table) insert(l *link, k numberKey) {
+	sh := t.numberShard(k.number)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if l.next = sh.calls[k]; l.next != nil {
+		l.next.prev = l
+	}
+	sh.calls[k] = l
+}
+
+// unlink takes the numbers of e out; hungUp says that it was answered and is over.
+func (t *table) unlink(e *entry, hungUp bool) {
 	for i, k := range e.linked {
 		if k.number == "" {
 			continue
 		}
-		l := &e.links[i]
-		sh := t.numberShard(k.number)
-		sh.mu.Lock()
-		if l.next != nil {
-			l.next.prev = l.prev
-		}
-		switch {
-		case l.prev != nil:
-			l.prev.next = l.next
-		case l.next != nil:
-			sh.calls[k] = l.next
-		default:
-			delete(sh.calls, k)
-		}
-		*l = link{}
-		sh.mu.Unlock()
+		t.extract(&e.links[i], k, hungUp)
 	}
 	e.linked = [2]numberKey{}
+}
+
+func (t *table) extract(l *link, k numberKey, hungUp bool) {
+	sh := t.numberShard(k.number)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if hungUp && len(sh.idle) > 0 {
+		if _, asked := sh.idle[k]; asked {
+			sh.idle[k] = time.Now()
+		}
+	}
+	if l.next != nil {
+		l.next.prev = l.prev
+	}
+	switch {
+	case l.prev != nil:
+		l.prev.next = l.next
+	case l.next != nil:
+		sh.calls[k] = l.next
+	default:
+		delete(sh.calls, k)
+	}
+	*l = link{}
 }
 
 // find returns the newest live call with Call-ID and caller's tag.

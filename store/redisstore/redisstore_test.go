@@ -124,6 +124,7 @@ type peer struct {
 type noCalls struct{}
 
 func (noCalls) Count(string, string) int                          { return 0 }
+func (noCalls) Idle(string, string) (t time.Time)                 { return t }
 func (noCalls) Usage(string, string, time.Time) (u routing.Usage) { return u }
 
 func newPeer(t *testing.T, st *sqlstore.Store, url string) *peer {

@@ -120,7 +120,7 @@ func caches(t *testing.T, fresh func(*testing.T) Parts) {
 		if n := p.Calls.Count(Domain, "1002"); n != 1 {
 			t.Errorf("Count = %d, want 1", n)
 		}
-		for _, k := range []routing.NeedKind{routing.NeedCalls, routing.NeedBindings, routing.NeedUsage} {
+		for _, k := range []routing.NeedKind{routing.NeedCalls, routing.NeedBindings, routing.NeedUsage, routing.NeedIdle} {
 			if !ask(t, p, routing.Need{Kind: k, Domain: Domain, Key: "1002"}) {
 				t.Errorf("%s are not known", k)
 			}
