@@ -1,11 +1,13 @@
 package sip_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"bellhop/feed"
+	"bellhop/routing/directory"
 	"bellhop/sip/siptest"
 )
 
@@ -273,5 +275,47 @@ func TestSessionTimers(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// After a restart a caller of another domain is found at home: not in the domain
+// that it called, where another phone may have its name.
+func TestCallerOfAnotherDomainOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	for _, acts := range []string{"the callee hangs up", "the caller hangs up"} {
+		t.Run(acts, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				open := func(number string, host int) *siptest.Phone {
+					h.apply(t, directory.Write{Ref: directory.Ref{Domain: "open.test", Kind: directory.KindNumber, Name: number}, Body: []byte(`{}`)})
+					h.openDevice(t, "open.test", "desk-"+number, number)
+					p := h.phone("desk-"+number, host)
+					p.Domain = "open.test"
+					if res := p.Register(t, siptest.Registration{}); res.Status() != 200 {
+						t.Fatalf("REGISTER = %d %s", res.Status(), res.Reason())
+					}
+					p.Ladder = nil
+					return p
+				}
+				ana, namesake, door := h.registered(t, "desk-1001", 11), open("1001", 21), open("2001", 22)
+				leg := ana.Call(t, "sip:2001@open.test")
+				inv := door.Wait(t, "INVITE")
+				door.Reply(inv, withSDP(200))
+				door.Wait(t, "ACK")
+				leg.Ack(ana.Wait(t, "200 INVITE"))
+				pass(time.Second)
+				h.again(t)
+				if acts == "the callee hangs up" {
+					over(t, door.Answered(inv), leg)
+				} else {
+					ana.Move(netip.MustParseAddrPort("192.0.2.31:5060")) // its address alone would do, were it the same
+					if res := ana.Register(t, siptest.Registration{}); res.Status() != 200 {
+						t.Fatalf("REGISTER = %d", res.Status())
+					}
+					over(t, leg, door.Answered(inv))
+				}
+				namesake.Quiet(t, time.Second)
+			})
+		})
 	}
 }

@@ -149,9 +149,9 @@ func (a *anchor) dialogs(l *feed.Call) {
 		for i := range l.Legs {
 			l.Legs[i].Dialog = nil
 		}
-		l.Legs[0].Dialog = saveDialog(&p.legs[call.A], saved.Timers[call.A])
+		l.Legs[0].Dialog = a.save(&p.legs[call.A], saved.Timers[call.A])
 		if i := a.calleeLeg(); i > 0 {
-			l.Legs[i].Dialog = saveDialog(&p.legs[call.B], saved.Timers[call.B])
+			l.Legs[i].Dialog = a.save(&p.legs[call.B], saved.Timers[call.B])
 		}
 		return
 	}
@@ -169,13 +169,16 @@ func (a *anchor) calleeLeg() int {
 	return a.callee
 }
 
-// saveDialog is a leg as the journal keeps it.
-func saveDialog(d *dialog, t call.Timing) *feed.Dialog {
+// save is a leg as the journal keeps it.
+func (a *anchor) save(d *dialog, t call.Timing) *feed.Dialog {
 	s := &feed.Dialog{
 		CallID: d.callID, LocalTag: d.localTag, RemoteTag: d.remoteTag, LocalURI: d.local, RemoteURI: d.remote,
 		Target: d.target, Routes: d.routes, LocalSeq: d.localSeq, RemoteSeq: d.remoteSeq,
 		Transport: uint8(d.flow.Transport), Local: d.flow.Local, Remote: d.flow.Remote,
 		Interval: t.Interval, Refresher: t.Ours, Update: t.Update, Refreshed: t.Last,
+	}
+	if d.home != a.domain {
+		s.Home = d.home
 	}
 	if t.Ours && !t.Update {
 		s.SDPType, s.SDP = d.sdp.kind, string(d.sdp.bytes)
@@ -185,7 +188,7 @@ func saveDialog(d *dialog, t call.Timing) *feed.Dialog {
 
 // ringingA is the caller's leg while it rings.
 func (a *anchor) ringingA() *feed.Dialog {
-	s := saveDialog(&a.a, call.Timing{})
+	s := a.save(&a.a, call.Timing{})
 	if a.srv != nil && a.srv.Request != nil {
 		for v := range a.srv.Request.Msg.All(wire.Via) {
 			s.Vias = append(s.Vias, string(v.Bytes()))
@@ -199,7 +202,7 @@ func (br *branch) ringing() *feed.Dialog {
 	if br.ended || br.client == nil {
 		return nil
 	}
-	s := saveDialog(&br.d, call.Timing{})
+	s := br.a.save(&br.d, call.Timing{})
 	s.Branch = uint64(br.client.ID())
 	if len(br.target.Path) > 0 {
 		s.Routes = br.target.Path

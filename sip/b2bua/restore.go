@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"time"
 
 	"bellhop/feed"
@@ -44,7 +45,7 @@ func (b *B2BUA) Restore(calls []*feed.Call) {
 func restored(leg call.Leg, domain string, l *feed.Leg) dialog {
 	s := l.Dialog
 	d := dialog{
-		leg: leg, home: domain, callID: s.CallID, localTag: s.LocalTag, remoteTag: s.RemoteTag, local: s.LocalURI, remote: s.RemoteURI,
+		leg: leg, home: cmp.Or(s.Home, domain), callID: s.CallID, localTag: s.LocalTag, remoteTag: s.RemoteTag, local: s.LocalURI, remote: s.RemoteURI,
 		target: s.Target, routes: s.Routes, localSeq: s.LocalSeq + skip, remoteSeq: s.RemoteSeq,
 		flow: location.Flow{Transport: location.Transport(s.Transport), Local: s.Local, Remote: s.Remote},
 		sdp:  body{s.SDPType, []byte(s.SDP)}, hides: l.Identity == anonymous, secure: isSIPS([]byte(s.Target)),

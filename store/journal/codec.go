@@ -45,7 +45,7 @@ func appendCall(b []byte, c *feed.Call) []byte {
 		b = appendString(b, s.Setting)
 		b = appendString(b, s.Value)
 	}
-	return appendSenders(appendReaders(appendLegs(b, c), story), c)
+	return appendHomes(appendSenders(appendReaders(appendLegs(b, c), story), c), c)
 }
 
 // appendReaders writes what segmentFormat 3 has more than 2: who may read the
@@ -133,6 +133,9 @@ func decodeCall(b []byte, format byte) (*feed.Call, error) {
 	}
 	if format > 3 {
 		r.senders(c)
+	}
+	if format > 4 {
+		r.homes(c)
 	}
 	if r.bad || r.s != "" {
 		return nil, errShort

@@ -37,7 +37,17 @@ func EncodeCall2(c *feed.Call) []byte { b := EncodeCall3(c); return b[:len(b)-2*
 
 // EncodeCall3 is EncodeCall in the form of format 3, for legs that do not say who
 // sent them out.
-func EncodeCall3(c *feed.Call) []byte { b := appendCall(nil, c); return b[:len(b)-2*len(c.Legs)] }
+func EncodeCall3(c *feed.Call) []byte { b := EncodeCall4(c); return b[:len(b)-2*len(c.Legs)] }
+
+// EncodeCall4 is EncodeCall in the form of format 4, for dialogs that do not say
+// where their ends are at home.
+func EncodeCall4(c *feed.Call) []byte {
+	b := appendCall(nil, c)
+	return b[:len(b)-len(appendHomes(nil, c))]
+}
+
+// DecodeCall4 is DecodeCall in the form of format 4.
+func DecodeCall4(b []byte) (*feed.Call, error) { return decodeCall(b, 4) }
 
 // DecodeCall3 is DecodeCall in the form of format 3.
 func DecodeCall3(b []byte) (*feed.Call, error) { return decodeCall(b, 3) }

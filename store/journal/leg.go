@@ -62,6 +62,27 @@ func (r *reader) senders(c *feed.Call) {
 	}
 }
 
+// appendHomes writes what segmentFormat 5 has more than 4: where the ends of the
+// dialogs are at home, and what they have not acknowledged.
+func appendHomes(b []byte, c *feed.Call) []byte {
+	for i := range c.Legs[:min(len(c.Legs), maxLegs)] {
+		if d := c.Legs[i].Dialog; d != nil {
+			b = appendString(b, d.Home)
+			b = binary.AppendUvarint(b, uint64(d.Invite))
+		}
+	}
+	return b
+}
+
+// homes reads what appendHomes wrote.
+func (r *reader) homes(c *feed.Call) {
+	for i := range c.Legs {
+		if d := c.Legs[i].Dialog; d != nil {
+			d.Home, d.Invite = r.string(), uint32(r.uvarint()) //nolint:gosec // cut to what it was
+		}
+	}
+}
+
 func appendDialog(b []byte, d *feed.Dialog) []byte {
 	for _, s := range [...]string{d.CallID, d.LocalTag, d.RemoteTag, d.LocalURI, d.RemoteURI, d.Target} {
 		b = appendString(b, s)
@@ -82,6 +103,9 @@ func appendDialog(b []byte, d *feed.Dialog) []byte {
 	}
 	if d.Update {
 		flags |= 2
+	}
+	if d.Late {
+		flags |= 4
 	}
 	b = append(b, d.Transport, flags)
 	b = appendAddr(b, d.Local)
@@ -131,7 +155,7 @@ func (r *reader) dialog() *feed.Dialog {
 	d.Branch = r.uvarint()
 	d.Transport = r.byte()
 	flags := r.byte()
-	d.Refresher, d.Update = flags&1 != 0, flags&2 != 0
+	d.Refresher, d.Update, d.Late = flags&1 != 0, flags&2 != 0, flags&4 != 0
 	d.Local, d.Remote = r.addr(), r.addr()
 	d.Interval = time.Duration(min(r.uvarint(), math.MaxUint32)) * time.Second
 	d.SDPType, d.SDP = r.string(), r.string()
