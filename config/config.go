@@ -122,7 +122,7 @@ type Limits struct {
 // Registration bounds what the registrar grants (RFC 3261 §10.3).
 type Registration struct {
 	MinExpires Duration `yaml:"min_expires" change:"restart" doc:"A registration for less gets 423."`
-	MaxExpires Duration `yaml:"max_expires" change:"restart" doc:"A registration for more is granted this; one that names no time, at most 1h."`
+	MaxExpires Duration `yaml:"max_expires" change:"restart" doc:"A registration for more is granted this; one that names no time, at most 1h. Of ten minutes or more up to a tenth less is granted, each time another part, so that phones that all came at once spread out."`
 	Contacts   int      `yaml:"contacts" change:"restart" doc:"Contacts of one number at most."`
 	Instances  int      `yaml:"instances" change:"restart" doc:"Instances of one device at most: the same credential in several phones."`
 }

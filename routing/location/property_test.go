@@ -1,6 +1,7 @@
 package location_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -99,5 +100,51 @@ func checkBindings(t *rapid.T, bs location.Bindings, now time.Time) {
 	}
 	if diff := cmp.Diff(bs, back, cmp.Comparer(flowEqual)); diff != "" && len(bs) > 0 {
 		t.Fatalf("packed (-want +got):\n%s", diff)
+	}
+}
+
+// TestSpread grants many REGISTERs of one moment their intervals: all within the
+// limit, the same for one that is sent again, and ends spread evenly.
+func TestSpread(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		limits := location.Limits{Spread: rapid.Uint16Range(0, 500).Draw(t, "spread"), Max: 24 * time.Hour}
+		asked := rapid.Uint32Range(60, 86_400).Draw(t, "seconds")
+		r := with(reg(rapid.Uint32().Draw(t, "cseq"), at(desk)), func(r *location.Register) {
+			r.CallID, r.Expires, r.Limits = rapid.String().Draw(t, "call-id"), location.In(asked), limits
+			if len(r.CallID) > 100 {
+				r.CallID = r.CallID[:100]
+			}
+		})
+		bs, _, err := location.Bindings(nil).Apply(r, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := time.Duration(asked) * time.Second
+		least := most
+		if most >= 10*time.Minute {
+			least -= most * time.Duration(limits.Spread) / 1000
+		}
+		if got := bs[0].Granted; got > most || got < least || got%time.Second != 0 || !bs[0].Expires.Equal(t0.Add(got)) {
+			t.Fatalf("granted %v until %v, want %v to %v", got, bs[0].Expires, least, most)
+		}
+		if _, changes, err := bs.Apply(r, t0.Add(time.Second)); err != nil || len(changes) > 0 {
+			t.Fatalf("sent again: %v, %v", changes, err)
+		}
+	})
+	const phones, seconds = 20_000, 361 // an hour less up to a tenth
+	var ends [seconds]int
+	for i := range phones {
+		r := with(reg(1, at(desk)), func(r *location.Register) { r.CallID, r.Limits.Spread = fmt.Sprintf("%d@192.0.2.1", i), 100 })
+		bs, _, err := location.Bindings(nil).Apply(r, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends[(time.Hour-bs[0].Granted)/time.Second]++
+	}
+	for i, n := range ends {
+		if n > 2*phones/seconds {
+			t.Errorf("%d of %d bindings end in second %d before the hour is over", n, phones, i)
+		}
 	}
 }

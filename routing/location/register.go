@@ -75,7 +75,12 @@ type Limits struct {
 	Max       time.Duration // longer is granted as this: 1 h
 	Contacts  int           // of an AOR: 10
 	Instances int           // of a device: 5
+	Spread    uint16        // thousandths by which long intervals are granted shorter, at most: none
 }
+
+// spreadFrom is the shortest interval that [Limits.Spread] shortens: phones with
+// shorter ones keep a mapping of a NAT open.
+const spreadFrom = 10 * time.Minute
 
 // Bounds of what a Binding keeps, in bytes.
 const (
@@ -116,6 +121,26 @@ func (l Limits) grant(contact, field Expiry) (time.Duration, error) {
 		return 0, TooBriefError{Min: l.Min}
 	}
 	return min(d, l.Max), nil
+}
+
+// spread returns the part of an interval that a REGISTER is granted, in whole
+// seconds: phones that came back at once, after a loss of power, do not expire or
+// refresh at once for ever. It follows from the REGISTER, so that one that is sent
+// again is granted the same.
+func (l Limits) spread(d time.Duration, callID string, cseq uint32) time.Duration {
+	if l.Spread == 0 || d < spreadFrom {
+		return d
+	}
+	h := uint64(14695981039346656037) // FNV-1a
+	for i := range len(callID) {
+		h = (h ^ uint64(callID[i])) * 1099511628211
+	}
+	for ; cseq > 0; cseq >>= 8 {
+		h = (h ^ uint64(cseq&0xff)) * 1099511628211
+	}
+	h ^= h >> 32
+	most := uint64(d/time.Second) * uint64(l.Spread) / 1000
+	return d - time.Duration(h%(most+1))*time.Second
 }
 
 // Apply returns the bindings of an AOR that hold at now after r (RFC 3261 §10.3
@@ -206,7 +231,7 @@ func (d *draft) contact(c *Contact) error {
 	if err != nil {
 		return err
 	}
-	b, err := d.binding(c, interval)
+	b, err := d.binding(c, d.limits.spread(interval, d.r.CallID, d.r.CSeq))
 	if err != nil {
 		return err
 	}

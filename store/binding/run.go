@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"time"
 
 	"bellhop/routing/location"
@@ -13,19 +12,20 @@ import (
 // Pace of [Table.Run].
 const (
 	tick       = time.Second
-	saveEvery  = 10 * time.Second // well within Slack
-	expireEach = 64               // AORs of a shard looked at in a tick, so that there are no bursts
-	clockJump  = 2 * time.Second  // a jump of the clock beyond it shifts deadlines (trust.md §3)
+	saveTicks  = 10              // every shard is saved once in so many ticks: well within Slack
+	expireEach = 64              // AORs of a shard looked at in a tick, so that there are no bursts
+	clockJump  = 2 * time.Second // a jump of the clock beyond it shifts deadlines (trust.md §3)
 )
 
 // Run expires bindings and saves refreshes until ctx ends; then it saves what
-// is left.
+// is left. Each tick does its share: however many bindings end at once, or are
+// refreshed, there is no burst of work.
 func (t *Table) Run(ctx context.Context) error {
 	tk := time.NewTicker(tick)
 	defer tk.Stop()
 	last := time.Now()
-	saved, buried := last, last
-	for {
+	buried := last
+	for turn := 0; ; turn = (turn + 1) % saveTicks {
 		select {
 		case <-ctx.Done():
 			return t.SaveRefreshes(context.WithoutCancel(ctx))
@@ -41,12 +41,10 @@ func (t *Table) Run(ctx context.Context) error {
 		}
 		last = now
 		t.expire(now)
-		if now.Sub(saved) < saveEvery {
-			continue
+		if turn == 0 {
+			t.dropDoubts()
 		}
-		saved = now
-		t.dropDoubts()
-		if err := t.SaveRefreshes(ctx); err != nil {
+		if err := t.saveShards(ctx, t.shards[turn*shards/saveTicks:(turn+1)*shards/saveTicks]); err != nil {
 			t.log.LogAttrs(ctx, slog.LevelError, "refreshed bindings not saved", slog.Any("error", err))
 		}
 	}
@@ -113,33 +111,43 @@ func (t *Table) expireOne(sh *shard, a location.AOR, now time.Time) {
 
 // SaveRefreshes saves what is in memory only. A failed part is tried again with
 // the next.
-func (t *Table) SaveRefreshes(ctx context.Context) error {
+func (t *Table) SaveRefreshes(ctx context.Context) error { return t.saveShards(ctx, t.shards[:]) }
+
+// saveShards saves what is in memory only of some shards, in groups.
+func (t *Table) saveShards(ctx context.Context, some []shard) error {
 	if t.saver == nil {
 		return nil
 	}
 	var rows []Row
 	var failed error
-	for i := range t.shards {
-		rows = t.takeDirty(&t.shards[i], rows)
-		if len(rows) < maxGroup && i < shards-1 {
-			continue
-		}
-		for part := range slices.Chunk(rows, maxGroup) {
-			stale, err := t.save(ctx, part)
-			t.finish(part, stale, err != nil)
-			failed = errors.Join(failed, err)
-		}
+	save := func() {
+		stale, err := t.save(ctx, rows)
+		t.finish(rows, stale, err != nil)
+		failed = errors.Join(failed, err)
 		rows = rows[:0]
+	}
+	for i := range some {
+		for rows = t.takeDirty(&some[i], rows); len(rows) == maxGroup; rows = t.takeDirty(&some[i], rows) {
+			if save(); failed != nil { // for the next time
+				return failed
+			}
+		}
+	}
+	if len(rows) > 0 {
+		save()
 	}
 	return failed
 }
 
-// takeDirty appends the rows that are to be saved and marks them busy. An AOR
-// that is being changed is left to its change or the next time.
+// takeDirty appends rows that are to be saved, until there are maxGroup, and marks
+// them busy. An AOR that is being changed is left to its change or the next time.
 func (t *Table) takeDirty(sh *shard, rows []Row) []Row {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	for a := range sh.dirty {
+		if len(rows) == maxGroup {
+			break
+		}
 		if sh.isBusy(a) {
 			continue
 		}
