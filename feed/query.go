@@ -20,6 +20,7 @@ type Registration struct {
 	Source    string    `json:"source"` // where messages of the device come from
 	UserAgent string    `json:"user_agent,omitempty"`
 	Instance  string    `json:"instance,omitempty"`
+	Node      uint16    `json:"node,omitempty"` // number of the node it registered at, where there are several
 	Q         float32   `json:"q,omitempty"`
 	Expires   time.Time `json:"expires"`
 	Seen      time.Time `json:"last_seen"`

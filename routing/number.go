@@ -2,10 +2,12 @@ package routing
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"bellhop/routing/directory"
+	"bellhop/routing/location"
 	"bellhop/routing/ring"
 )
 
@@ -91,14 +93,22 @@ func (d *decider) targets(p place) *bindingsEntry {
 		d.lack(NeedBindings, p.line.Number)
 		return nil
 	}
-	if !p.single() && !d.v.Secure {
+	if !p.single() && !d.v.Secure && !slices.ContainsFunc(b.targets, func(t ring.Target) bool { return t.Node != 0 }) {
 		return b
 	}
 	only := &bindingsEntry{nat: b.nat}
 	for _, t := range b.targets {
-		if p.has(&t) && (!d.v.Secure || t.Flow.Secure()) {
-			only.targets = append(only.targets, t)
+		if !p.has(&t) || d.v.Secure && !t.Flow.Secure() {
+			continue
 		}
+		if t.Node != 0 {
+			d.about(p.line, RingElsewhere, t.Device, "", strconv.Itoa(int(t.Node)))
+			if t.Flow.Transport != location.UDP {
+				only.elsewhere = true
+				continue
+			}
+		}
+		only.targets = append(only.targets, t)
 	}
 	return only
 }
@@ -116,15 +126,22 @@ func (d *decider) queue(p place) Decision {
 	return Ring{Number: p.line.Number, Shown: p.line.Number, Queue: true, Stages: []Stage{{Targets: b.targets, Rule: RingDevices}}}
 }
 
-// NotRegistered is the value of a ring.devices entry when no device of the
-// number was registered; otherwise the value is "".
-const NotRegistered = "not-registered"
+// Values of a ring.devices entry when no device of the number rings: none was
+// registered, or none at this node. Otherwise the value is "".
+const (
+	NotRegistered = "not-registered"
+	NotHere       = "not-here"
+)
 
 func registered(b *bindingsEntry) string {
-	if len(b.targets) == 0 {
+	switch {
+	case len(b.targets) > 0:
+		return ""
+	case b.elsewhere:
+		return NotHere
+	default:
 		return NotRegistered
 	}
-	return ""
 }
 
 // A bell says how a number rings.

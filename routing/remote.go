@@ -132,7 +132,7 @@ func (d *decider) remoteDevices(at place, to *reach) {
 		return
 	}
 	if len(b.targets) == 0 {
-		d.about(l, RingDevices, "", "", NotRegistered)
+		d.about(l, RingDevices, "", "", registered(b))
 		return
 	}
 	to.targets = append(to.targets, b.targets...)

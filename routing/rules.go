@@ -53,6 +53,12 @@ const (
 	RingOnce    RuleName = "ring.once" // a number is rung at most once in a call
 	RingFinal   RuleName = "ring.final"
 
+	// RingElsewhere says that a device is registered at another node, whose number
+	// is the entry's Value. Over a connection of that node it is not rung from here;
+	// a request over UDP is tried, and fails at once where this node has not the
+	// address that the device registered at.
+	RingElsewhere RuleName = "ring.elsewhere"
+
 	// CallAnchored says that the call cannot be proxied; the entry's Value is the
 	// reason: a forward.* rule, CallMe, SNR, DialTrunk, or one of these.
 	CallAnchored    RuleName = "call.anchored"
@@ -70,7 +76,7 @@ func Rules() []RuleName {
 		ForwardUnreachable, ForwardOverride, ForwardLoopBreakout, ForwardTooMany,
 		ForwardExternalLoop, DeviceRedirect, CallMe, CallMeUnusable, LimitCalls,
 		LimitAttempts, LimitMinutes, SNR, SNRSchedule, SNRCallers, SNRTooSoon,
-		SNRScreened, SNRRingTime, SNRInbound, PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal,
+		SNRScreened, SNRRingTime, SNRInbound, PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal, RingElsewhere,
 		CallAnchored,
 	}
 }

@@ -167,6 +167,8 @@ func newTown(t *testing.T, ar *txtar.Archive) *town {
 				x.nat[f[0]] = true
 			case "doubtful":
 				b.Doubtful = true
+			case "elsewhere": // at node 2, over TCP
+				b.Node, b.Flow.Transport = 2, location.TCP
 			default:
 				q, err := strconv.ParseUint(mark, 10, 16)
 				if err != nil {

@@ -42,6 +42,7 @@ type (
 		domain, number string
 		targets        []ring.Target
 		nat            bool
+		elsewhere      bool // other nodes have more
 	}
 	callsEntry struct {
 		domain, number string
@@ -126,7 +127,7 @@ func (w *World) Caller(domain, e164 string) string {
 // behind NAT (its Contact differs from its source). The World keeps targets;
 // nobody may change them.
 func (w *World) PutBindings(domain, number string, targets []ring.Target, nat bool) {
-	w.bindings = append(w.bindings, bindingsEntry{domain, number, targets, nat})
+	w.bindings = append(w.bindings, bindingsEntry{domain: domain, number: number, targets: targets, nat: nat})
 }
 
 // PutCalls says how many calls of a number ring, are being made or talk.

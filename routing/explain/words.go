@@ -118,8 +118,12 @@ func english(key string) string {
 		return "The phones of {number} ring."
 	case "ring.devices=" + noDev:
 		return "No phone of {number} is registered."
+	case "ring.devices=" + routing.NotHere:
+		return "No phone of {number} can be reached from this node."
 	case "ring.once":
 		return "{number} has rung already in this call."
+	case "ring.elsewhere":
+		return "{to} of {number} is registered at node {value}: from here it can be reached over UDP only, with the address that it registered at."
 	case "ring.final":
 		return "Nobody can take the call at {number}."
 	case "call.anchored":

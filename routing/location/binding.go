@@ -29,6 +29,7 @@ type Binding struct {
 	CSeq      uint32
 	UserAgent string // cut to 64 bytes
 	Flow      Flow   // where requests to the device go
+	Node      uint16 // number of the node that Flow is one of; 0 where there is one node
 	NAT       bool   // the host of Contact is not the address the REGISTER came from
 	Seen      time.Time
 	Doubtful  bool // ring.silent: rung, but not counted as reachable, until it is heard of

@@ -18,6 +18,7 @@ const format = 1
 const (
 	flagNAT = 1 << iota
 	flagDoubtful
+	flagNode // the number of a node follows the rest
 )
 
 // Pack returns the bindings as one string for memory and stores: at most 600
@@ -50,6 +51,9 @@ func (b *Binding) pack(dst []byte) []byte {
 	if b.Doubtful {
 		flags |= flagDoubtful
 	}
+	if b.Node != 0 {
+		flags |= flagNode
+	}
 	dst = append(dst, flags)
 	dst = appendText(dst, b.Contact)
 	dst = appendText(dst, b.Device)
@@ -69,7 +73,11 @@ func (b *Binding) pack(dst []byte) []byte {
 	dst = appendAddr(dst, b.Flow.Local)
 	dst = appendAddr(dst, b.Flow.Remote)
 	dst = appendUint(dst, b.Flow.Conn)
-	return appendInt(dst, b.Seen.UnixMilli())
+	dst = appendInt(dst, b.Seen.UnixMilli())
+	if b.Node != 0 {
+		dst = appendUint(dst, uint64(b.Node))
+	}
+	return dst
 }
 
 // Unpack reads what [Bindings.Pack] wrote. The texts of the bindings are parts
@@ -109,7 +117,7 @@ const minPacked = 21
 
 func (r *reader) binding(b *Binding) {
 	flags := r.byte()
-	r.bad = r.bad || flags&^(flagNAT|flagDoubtful) != 0
+	r.bad = r.bad || flags&^(flagNAT|flagDoubtful|flagNode) != 0
 	b.NAT, b.Doubtful = flags&flagNAT != 0, flags&flagDoubtful != 0
 	b.Contact = r.text()
 	b.Device = r.text()
@@ -132,6 +140,9 @@ func (r *reader) binding(b *Binding) {
 	b.Flow.Remote = r.addr()
 	b.Flow.Conn = r.uint(1<<64 - 1)
 	b.Seen = r.time()
+	if flags&flagNode != 0 {
+		b.Node = uint16(r.uint(1<<16 - 1))
+	}
 }
 
 // appendUint appends v, seven bits a byte, the lowest first.

@@ -19,6 +19,7 @@ func drawRegister(t *rapid.T) location.Register {
 		CSeq:   rapid.Uint32Range(1, 6).Draw(t, "cseq"),
 		Device: rapid.SampledFrom([]string{"desk", "soft"}).Draw(t, "device"),
 		Flow:   flow(rapid.ByteRange(1, 3).Draw(t, "flow")),
+		Node:   rapid.SampledFrom([]uint16{0, 2, 1023}).Draw(t, "node"),
 		Limits: location.Limits{Contacts: 4, Instances: 3},
 	}
 	if rapid.IntRange(0, 9).Draw(t, "star") == 0 {

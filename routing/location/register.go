@@ -61,7 +61,8 @@ type Register struct {
 	Expires   Expiry // field Expires
 	CallID    string
 	CSeq      uint32
-	Flow      Flow // where it came from
+	Flow      Flow   // where it came from
+	Node      uint16 // number of the node that it came to
 	Device    string
 	Path      []string // values of Path, topmost first; the registrar takes them from a node only
 	UserAgent string
@@ -280,7 +281,7 @@ func (d *draft) binding(c *Contact, interval time.Duration) (Binding, error) {
 		Contact: c.URI, Device: d.r.Device, Instance: c.Instance, Path: d.r.Path,
 		Q: min(c.Q, 1000), Expires: d.now.Add(interval), Granted: interval,
 		CallID: d.r.CallID, CSeq: d.r.CSeq, UserAgent: d.r.UserAgent,
-		Flow: d.r.Flow, NAT: !d.r.Flow.WebSocket() && behindNAT(c.URI, d.r.Flow.Remote.Addr()), Seen: d.now,
+		Flow: d.r.Flow, Node: d.r.Node, NAT: !d.r.Flow.WebSocket() && behindNAT(c.URI, d.r.Flow.Remote.Addr()), Seen: d.now,
 	}
 	if c.Instance != "" {
 		b.RegID = c.RegID

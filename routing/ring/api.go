@@ -171,6 +171,7 @@ type Target struct {
 	Flow     location.Flow
 	Q        uint16 // thousandths
 	Doubtful bool   // ring.silent: rung, but not counted as reachable
+	Node     uint16 // number of the node where the device is registered, when that is another one (ring.elsewhere)
 	Service  bool   // voicemail and the like: not a person (ring.reason)
 
 	// Trunk is the name of the trunk that the branch leaves by, "" for a device.

@@ -45,7 +45,7 @@ func registration(a location.AOR, b *location.Binding) feed.Registration {
 	return feed.Registration{
 		Domain: a.Domain(), Number: a.User(), Device: b.Device, Contact: b.Contact,
 		Transport: b.Flow.Transport.String(), Source: b.Flow.Remote.String(), UserAgent: b.UserAgent,
-		Instance: b.Instance, Q: float32(b.Q) / 1000, Expires: b.Expires, Seen: b.Seen,
+		Instance: b.Instance, Node: b.Node, Q: float32(b.Q) / 1000, Expires: b.Expires, Seen: b.Seen,
 	}
 }
 
@@ -144,6 +144,9 @@ func (t *Table) Targets(a location.AOR, now time.Time) (targets []ring.Target, n
 	targets = make([]ring.Target, len(set))
 	for i := range set {
 		targets[i] = ring.TargetOf(&set[i])
+		if set[i].Node != t.node && t.shared {
+			targets[i].Node = set[i].Node
+		}
 		nat = nat || set[i].NAT
 	}
 	return targets, nat

@@ -214,3 +214,35 @@ func TestContention(t *testing.T) {
 		t.Errorf("%d bindings are saved, want 8", len(bs))
 	}
 }
+
+// A binding says at which node it was made: there is the connection that leads to
+// the phone. A node that starts again has none of those that it had.
+func TestElsewhere(t *testing.T) {
+	t.Parallel()
+	s := newSaver()
+	one, two := nodes(t, s, true, nil)
+	a := aor(t, "1001")
+	r := from("desk", 5060, 1, 3600)
+	r.Flow.Transport, r.Flow.Conn = location.TCP, 7
+	mustRegister(t, one, a, r, 1)
+	mustRegister(t, two, a, from("web", 5070, 1, 3600), 2)
+	for i, tb := range []*binding.Table{one, two} {
+		targets, _ := tb.Targets(a, time.Now())
+		got := make(map[string]uint16)
+		for _, target := range targets {
+			got[target.Device] = target.Node
+		}
+		want := []map[string]uint16{{"desk": 0, "web": 2}, {"desk": 1, "web": 0}}[i]
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("node %d: targets are at %v, want %v", i+1, got, want)
+		}
+	}
+	again, _ := nodes(t, s, false, nil)
+	for tb, want := range map[*binding.Table]uint64{again: 0, two: 7} {
+		for _, b := range tb.Bindings(a) {
+			if b.Device == "desk" && b.Flow.Conn != want {
+				t.Errorf("connection %d, want %d", b.Flow.Conn, want)
+			}
+		}
+	}
+}

@@ -161,7 +161,7 @@ func (t *Table) load(r Row, now time.Time) error {
 	}
 	bs, _ = bs.Clamp(now).Expire(now)
 	for i := range bs {
-		if bs[i].Flow.Transport != location.UDP && !t.shared {
+		if bs[i].Flow.Transport != location.UDP && (!t.shared || bs[i].Node == t.node) {
 			bs[i].Flow.Conn = 0
 		}
 		if bs[i].Doubtful {
@@ -279,6 +279,7 @@ func plain(changes []location.Change) bool {
 // [Table.Register] must be asked.
 func (t *Table) TryRefresh(a location.AOR, r location.Register) (location.Bindings, bool) {
 	now := time.Now()
+	r.Node = t.mark()
 	sh := t.shard(a)
 	sh.mu.Lock()
 	if sh.isBusy(a) && !sh.busy[a].refresh {
@@ -312,9 +313,18 @@ func (t *Table) refreshLocked(sh *shard, a location.AOR, next location.Bindings,
 // those of [location.Bindings.Apply], of the saver and of ctx; nothing has
 // changed then.
 func (t *Table) Register(ctx context.Context, a location.AOR, r location.Register) (location.Bindings, []location.Change, error) {
+	r.Node = t.mark()
 	return t.change(ctx, a, func(bs location.Bindings, now time.Time) (location.Bindings, []location.Change, error) {
 		return bs.Apply(r, now)
 	})
+}
+
+// mark is the node that bindings made here name: none where there are no others.
+func (t *Table) mark() uint16 {
+	if t.shared {
+		return t.node
+	}
+	return 0
 }
 
 // RemoveFlow removes the bindings of a that lead down f: a 430, or a closed
