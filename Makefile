@@ -28,7 +28,7 @@ test: ## all set-up, lint, unit, race and end-to-end tests: what CI runs
 
 all: check-generated lint build race ## all checks, before a commit
 
-setup: ## install what the tests need: redis-server, PostgreSQL, sip-tester, baresip (Debian)
+setup: ## install what the tests need: redis-server, PostgreSQL, sip-tester, baresip, linphone, Node (Debian)
 	.ci/setup
 
 build: ## the daemon, reproducibly, as bin/bellhop
@@ -40,7 +40,7 @@ unit: ## unit tests, in random order
 race: ## unit tests under the race detector
 	go test -race -shuffle=on $(PKGS)
 
-e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, baresip)
+e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, softphones)
 	BELLHOP_BIN=$(CURDIR)/bin/bellhop go test -tags e2e -count 1 ./cmd/...
 
 crash: build ## kill -9 stores and daemon KILLS times each and look for what was acknowledged

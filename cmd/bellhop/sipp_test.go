@@ -38,7 +38,13 @@ type house struct {
 // newHouse starts a demo on ports of its own.
 func newHouse(t *testing.T, args ...string) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir(), args: append([]string{"--dir", "demo", "--password", devicePassword, "--digest", "md5"}, args...)}
+	return newTown(t, append([]string{"--digest", "md5"}, args...)...)
+}
+
+// newTown is newHouse for softphones, which are challenged as all the world is.
+func newTown(t *testing.T, args ...string) *house {
+	t.Helper()
+	h := &house{dir: t.TempDir(), args: append([]string{"--dir", "demo", "--password", devicePassword}, args...)}
 	h.daemon, h.info = demo(t, h.dir, append(h.args, "--sip", "127.0.0.1:"+freePort(t))...)
 	h.connect(t)
 	return h

@@ -1,15 +1,15 @@
-// Two browser softphones without a browser: JsSIP over a WebSocket of Node, and a
-// peer connection that says what a real one would and moves no sound. They answer
-// every call, do what comes on standard input ("1001 call 1003", "1001 hangup"),
-// and say what happens on standard output.
+// Browser softphones without a browser: JsSIP over a WebSocket of Node, and a peer
+// connection that moves no sound; it speaks of plain RTP, so that desk phones answer
+// it. They answer every call, do what comes on standard input ("1001 call
+// sip:1003@bellhop.test", "1001 hangup"), and say what happens on standard output.
 //
-//   node phones.js wss://HOST:PORT/sip CERT.pem PASSWORD
+//   node phones.js wss://HOST:PORT/sip CERT.pem PASSWORD NUMBER...
 'use strict'
 const fs = require('fs')
 const readline = require('readline')
 const WebSocket = require('ws')
 
-const [url, cert, password] = process.argv.slice(2)
+const [url, cert, password, ...numbers] = process.argv.slice(2)
 const ca = fs.readFileSync(cert)
 
 globalThis.window = globalThis
@@ -19,7 +19,7 @@ globalThis.WebSocket = class extends WebSocket {
   }
 }
 
-const sdp = (id) => `v=0\r\no=- ${id} 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 8\r\nc=IN IP4 0.0.0.0\r\na=sendrecv\r\n`
+const sdp = (id) => `v=0\r\no=- ${id} 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 8 0\r\na=sendrecv\r\n`
 
 globalThis.RTCPeerConnection = class {
   constructor () {
@@ -46,7 +46,7 @@ const stream = { getTracks: () => [] }
 const say = (...words) => console.log(words.join(' '))
 const phones = {}
 
-for (const number of ['1001', '1002']) {
+for (const number of numbers) {
   const ua = new JsSIP.UA({
     sockets: [new JsSIP.WebSocketInterface(url)],
     uri: `sip:${number}@bellhop.test`,
@@ -72,7 +72,7 @@ for (const number of ['1001', '1002']) {
 
 readline.createInterface({ input: process.stdin }).on('line', (line) => {
   const [number, what, to] = line.split(' ')
-  if (what === 'call') phones[number].ua.call(`sip:${to}@bellhop.test`, { mediaStream: stream })
+  if (what === 'call') phones[number].ua.call(to, { mediaStream: stream })
   if (what === 'hangup') phones[number].session.terminate()
 }).on('close', () => {
   for (const { ua } of Object.values(phones)) ua.stop()
