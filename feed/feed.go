@@ -155,17 +155,33 @@ func (SettingChanged) event()      {}
 
 // A Stream is the one bounded stream of a daemon. Many publish, one consumer
 // (control's hub) drains it at its own pace and fans out. What does not fit is
-// dropped: the stream tells what happened, it is not the truth of anything.
-type Stream struct{ ch chan Event }
+// dropped: the stream tells what happened, it is not the truth of anything. Who
+// must miss nothing gets a tap.
+type Stream struct {
+	ch  chan Event
+	tap func(Event)
+}
 
 // NewStream returns a stream that holds at most size events.
 func NewStream(size int) *Stream { return &Stream{ch: make(chan Event, size)} }
+
+// Tap has f told of every event, on the goroutine that publishes it: f must not
+// wait, and take little time where the event does not concern it. There is one
+// tap, and it is set before anything is published. A nil Stream has none.
+func (s *Stream) Tap(f func(Event)) {
+	if s != nil {
+		s.tap = f
+	}
+}
 
 // Publish adds ev and never waits; it reports whether there was room. A nil
 // Stream takes everything and keeps nothing.
 func (s *Stream) Publish(ev Event) bool {
 	if s == nil {
 		return true
+	}
+	if s.tap != nil {
+		s.tap(ev)
 	}
 	select {
 	case s.ch <- ev:

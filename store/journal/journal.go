@@ -238,6 +238,12 @@ func (j *Journal) Count(domain, number string) int {
 // asked about, or had none.
 func (j *Journal) Idle(domain, number string) time.Time { return j.table.idle(domain, number) }
 
+// Of returns the calls that keep a number busy, as [Journal.Count] counts them, in
+// the order they began.
+func (j *Journal) Of(domain, number string) []*feed.Call {
+	return j.table.of(domain, number, time.Now())
+}
+
 // Usage returns what the key of a [routing.NeedUsage] has in use: a number, a
 // whole domain, or a trunk.
 func (j *Journal) Usage(domain, key string, now time.Time) routing.Usage {

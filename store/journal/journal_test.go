@@ -116,6 +116,9 @@ func TestLifeOfACall(t *testing.T) {
 	if n, m := j.Count("bellhop.test", "1002"), j.Count("bellhop.test", "1003"); n != 0 || m != 1 {
 		t.Errorf("after a forward: Count = %d and %d, want 0 and 1", n, m)
 	}
+	if of := j.Of("bellhop.test", "1003"); len(of) != 1 || of[0] != &moved || len(j.Of("bellhop.test", "1002")) != 0 {
+		t.Errorf("after a forward: Of = %v, want the call, and none of the number before", of)
+	}
 	tk := talking(&moved)
 	if err := j.Answered(tk); err != nil {
 		t.Fatal(err)

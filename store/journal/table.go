@@ -258,6 +258,20 @@ func (t *table) count(domain, number string, now time.Time) (n int) {
 	return n
 }
 
+// of returns the calls with a deadline after now that number is in, oldest first.
+func (t *table) of(domain, number string, now time.Time) (calls []*feed.Call) {
+	sh := t.numberShard(number)
+	sh.mu.RLock()
+	for l := sh.calls[numberKey{domain, number}]; l != nil; l = l.next {
+		if c := l.entry.call.Load(); now.Before(deadline(c)) {
+			calls = append(calls, c)
+		}
+	}
+	sh.mu.RUnlock()
+	slices.SortFunc(calls, func(a, b *feed.Call) int { return strings.Compare(a.ID, b.ID) })
+	return calls
+}
+
 // deadline returns when c stops counting.
 func deadline(c *feed.Call) time.Time {
 	switch {

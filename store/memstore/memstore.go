@@ -54,6 +54,7 @@ type Store struct {
 	sessions map[string]directory.Session
 	tokens   map[string]directory.Token
 	records  map[string]*feed.Call
+	kept     map[[2]string]feed.Kept // by kind and id
 }
 
 // New returns an empty store.
@@ -62,6 +63,7 @@ func New(o Options) (*Store, error) {
 		feed: o.Feed, snap: document.NewSnapshot(), versions: make(map[string]directory.Version),
 		history: make(map[directory.Ref][]directory.Document), sessions: make(map[string]directory.Session),
 		tokens: make(map[string]directory.Token), records: make(map[string]*feed.Call),
+		kept: make(map[[2]string]feed.Kept),
 	}
 	ctx := context.Background() // nothing below waits
 	var err error

@@ -129,17 +129,18 @@ func TestSchemas(t *testing.T) {
 	newer := fstest.MapFS{
 		"00001_first.sql":  {Data: []byte("-- +goose Up\nSELECT 1;\n")},
 		"00002_second.sql": {Data: []byte("-- +goose Up\nSELECT 1;\n")},
-		"00003_third.sql":  {Data: []byte("-- +goose Up\nDROP TABLE tokens;\n")},
+		"00003_third.sql":  {Data: []byte("-- +goose Up\nSELECT 1;\n")},
+		"00004_fourth.sql": {Data: []byte("-- +goose Up\nDROP TABLE tokens;\n")},
 	}
 	if err := sqlstore.Migrate(t.Context(), o.File, newer); err != nil {
 		t.Fatalf("the next release: %v", err)
 	}
 	_, err := sqlstore.New(t.Context(), o)
-	if !errors.Is(err, sqlstore.ErrNewer) || !strings.Contains(err.Error(), "schema 3") || !strings.Contains(err.Error(), o.File) {
+	if !errors.Is(err, sqlstore.ErrNewer) || !strings.Contains(err.Error(), "schema 4") || !strings.Contains(err.Error(), o.File) {
 		t.Errorf("New on a newer schema = %v, want %v that names file and schema", err, sqlstore.ErrNewer)
 	}
 	before := o
-	before.File += ".schema-2"
+	before.File += ".schema-3"
 	old := open(t, before)
 	if _, err := old.Get(t.Context(), storetest.Ref(directory.KindNumber, "1001")); err != nil {
 		t.Errorf("the copy from before the migration: %v", err)

@@ -36,6 +36,11 @@ type Store interface {
 	SaveRecords(ctx context.Context, calls []*feed.Call) error
 	Records(ctx context.Context, domain string, f feed.Filter) (calls []*feed.Call, next string, err error)
 	Record(ctx context.Context, domain, id string) (*feed.Call, error)
+
+	Keep(ctx context.Context, rows []feed.Kept) error
+	Kept(ctx context.Context, kind, domain, number string, add func(feed.Kept) error) error
+	KeptFor(ctx context.Context, kind string) ([]feed.KeptFor, error)
+	DropKept(ctx context.Context, kind string, before time.Time) (int, error)
 }
 
 // Parts are a store with its parts in memory.
@@ -55,6 +60,7 @@ func Run(t *testing.T, open func(t *testing.T, s *feed.Stream) Parts) {
 	t.Run("documents", func(t *testing.T) { t.Parallel(); documents(t, f) })
 	t.Run("sessions", func(t *testing.T) { t.Parallel(); sessions(t, f) })
 	t.Run("calls", func(t *testing.T) { t.Parallel(); calls(t, f) })
+	t.Run("kept", func(t *testing.T) { t.Parallel(); kept(t, f) })
 	RunShared(t, open)
 }
 
