@@ -7,11 +7,12 @@ SUMTYPE   = go run github.com/alecthomas/go-check-sumtype/cmd/go-check-sumtype@v
 BENCHSTAT = go run golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 FUZZTIME ?= 20s
 KILLS    ?= 1000
+PHONES   ?= 100000
 BENCH    ?= .
 PKGS     ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: run test all setup build unit race e2e crash fuzz golden bench bench-cmp compare cover lint fmt fix tidy generate check-generated hooks help
+.PHONY: run test all setup build unit race e2e crash fuzz golden scale bench bench-cmp compare cover lint fmt fix tidy generate check-generated hooks help
 
 run: build ## build the daemon and start the demo: phones can register and call
 	exec bin/bellhop demo $(DEMO)
@@ -46,6 +47,10 @@ e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, softphone
 crash: build ## kill -9 stores and daemon KILLS times each and look for what was acknowledged
 	BELLHOP_TEST_CRASH_KILLS=$(KILLS) go test -count 1 -timeout 30m -v -run '^TestCrash$$' ./store/sqlstore
 	BELLHOP_BIN=$(CURDIR)/bin/bellhop BELLHOP_TEST_CRASH_KILLS=$(KILLS) go test -tags e2e -count 1 -timeout 60m -v -run '^TestE2EKillRegister$$' ./cmd/bellhop
+
+scale: build ## PHONES bindings: memory, and how soon a start serves calls
+	BELLHOP_TEST_SCALE=$(PHONES) go test -count 1 -v -run '^TestHeapOfBinding$$' ./store/binding
+	BELLHOP_BIN=$(CURDIR)/bin/bellhop BELLHOP_TEST_SCALE=$(PHONES) go test -tags e2e -count 1 -timeout 20m -v -run '^TestE2ERestart$$' ./cmd/bellhop
 
 fuzz: ## every fuzz target for FUZZTIME (of PKGS)
 	@go list $(PKGS) | while read -r p; do \
