@@ -34,6 +34,7 @@ type decider struct {
 	invite   bool
 	broke    bool            // the last number's forward was not followed: loop breakout
 	only     bool            // nothing but devices ring: forward.external-loop
+	urgent   bool            // a call back after an emergency call: neither dnd nor forwards stop it
 	callme   *directory.Line // whose CallMe led to the number at hand
 	trace    Trace
 	hops     []Hop
@@ -157,6 +158,16 @@ func (d *decider) foreign(s string) dial.Number {
 // dial goes from the dialled string to a number (behaviour.md §2) and on from
 // there.
 func (d *decider) dial() Decision {
+	if n := d.help(); n != "" {
+		return d.emergency(n)
+	}
+	if l := d.caller; l != nil && !l.Active && d.invite {
+		d.say(Entry{Rule: NumberState, Number: l.Number, Level: ForOwner, Owner: l.User})
+		return d.reject(NumberState, 403, "Number Not Active")
+	}
+	if dec := d.act(); dec != nil || d.lacks() {
+		return dec
+	}
 	n, isNumber := d.t.Plan.Parse(d.v.Target)
 	if d.v.Origin == OriginTrunk && isNumber {
 		n = d.foreign(d.v.Target)

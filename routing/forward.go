@@ -3,6 +3,7 @@ package routing
 import (
 	"slices"
 
+	"bellhop/routing/dial"
 	"bellhop/routing/directory"
 )
 
@@ -56,7 +57,9 @@ func (d *decider) arrive() Decision {
 	}
 	t := directory.Target{Text: last.To, User: d.v.Target, Host: d.v.TargetHost}
 	if t.Host == "" {
-		t.Number, _ = d.t.Plan.Parse(d.v.Target)
+		if t.Number, _ = d.t.Plan.Parse(d.v.Target); t.Number.E164 != "" {
+			t.Kind = d.t.Plan.KindOf(t.Number.E164)
+		}
 	}
 	at, ok := d.allowed(by, &t, last.Setting)
 	if ok {
@@ -212,7 +215,7 @@ func (d *decider) allowed(l *directory.Line, t *directory.Target, setting string
 	}
 	switch {
 	case number == "":
-	case !l.ForwardingClass.Allows(to.kind, number):
+	case !l.ForwardingClass.Allows(dial.KindFrom(to.kind, number, l.Area), number):
 		d.about(l, TargetClass, "", setting, t.Text)
 		return place{}, false
 	case to.line != nil || d.leads(number):
@@ -225,7 +228,7 @@ func (d *decider) allowed(l *directory.Line, t *directory.Target, setting string
 // outcome decides what follows a busy or an unreachable number at once: its
 // forward, voicemail, or a final response.
 func (d *decider) outcome(p place, rule RuleName, f *directory.Follow) (forward, bool) {
-	if d.plain(p) || !f.On {
+	if d.plain(p) || d.urgent || !f.On {
 		return forward{}, false
 	}
 	if f.Target.Voicemail {

@@ -81,6 +81,9 @@ func (d *decider) full(trunk string, most int) bool {
 // looks for loops over other networks. It returns a decision when the call ends
 // there.
 func (d *decider) enter(l *directory.Line) Decision {
+	if d.urgent = d.callsBack(l); d.urgent || d.lacks() {
+		return nil
+	}
 	rule, whose := d.over(l, 0)
 	if c := d.t.Carrier(d.v.Trunk); rule == "" && !d.lacks() && c != nil && d.full(c.Name, c.MaxCalls) {
 		rule, whose = LimitCalls, c.Name

@@ -31,7 +31,7 @@ func (d *decider) at(p place) (forward, Decision) {
 		return forward{}, d.queue(p)
 	}
 	quiet := d.disturbs(l)
-	if !d.plain(p) {
+	if !d.plain(p) && !d.urgent {
 		if f, dec := d.redirects(l, quiet); dec != nil || f.to != nil || d.lacks() {
 			return f, dec
 		}
@@ -55,7 +55,7 @@ func (d *decider) at(p place) (forward, Decision) {
 		d.lack(NeedCalls, l.Number)
 		return forward{}, nil
 	}
-	if n >= *l.Trigger.Of(d.internal) {
+	if n >= *l.Trigger.Of(d.internal) && !d.urgent {
 		d.about(l, Busy, "", "", "")
 		return d.busy(p, Busy)
 	}
@@ -66,7 +66,7 @@ func (d *decider) at(p place) (forward, Decision) {
 // target of a CallMe rings for its user although the user's own phones, of which
 // it may be one, would not.
 func (d *decider) disturbs(l *directory.Line) bool {
-	if !l.DND.Enabled || d.callme != nil && l.User == d.callme.User {
+	if !l.DND.Enabled || d.urgent || d.callme != nil && l.User == d.callme.User {
 		return false
 	}
 	for _, n := range l.Allow {
@@ -180,7 +180,10 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 		return d.unreachable(p)
 	}
 	if !d.plain(p) {
-		if r.Outcomes = d.outcomes(l, reach.rung); d.lacks() {
+		if !d.urgent {
+			r.Outcomes = d.outcomes(l, reach.rung)
+		}
+		if d.lacks() {
 			return forward{}, nil
 		}
 		r.Redirect = d.redirection(reach.rung)

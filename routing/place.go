@@ -80,7 +80,7 @@ func (d *decider) find(t *directory.Target) place {
 	if t.Host == "" {
 		l, ours := d.lookNumber(t.Number)
 		if l == nil && !ours && t.Number.E164 != "" {
-			return d.outside(t.Number.E164)
+			return place{kind: t.Kind, external: t.Number.E164, rule: DialTrunk}
 		}
 		return place{line: l, kind: dial.Internal}
 	}

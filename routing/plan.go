@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"bellhop/routing/dial"
 	"bellhop/routing/ring"
 )
 
@@ -127,11 +128,39 @@ type (
 		// devices that join while it rings too; nil: the caller as received.
 		Identity *ring.Identity
 		Queue    bool // not an INVITE: forward to the bindings, no ring times
+
+		Emergency *Emergency // of an emergency call, else nil
+	}
+	// Act does something for the caller, a device of the domain, instead of ringing
+	// somebody: what was dialled is the code of a feature or the number of a service.
+	Act struct {
+		Feature dial.Feature
+		Domain  string
+		Device  string // that asks
+		Number  string // the caller's own, whose setting it is
+		Owner   string // its user, "" for nobody's
+		// Target is what follows the code: of a forward where to, in its kept form and
+		// "" for the target that is kept; of a pickup the number that rings; the slot.
+		Target string
+		Rule   RuleName // dial.feature or dial.service
 	}
 )
 
 func (Reject) decision() {}
 func (Ring) decision()   {}
+func (Act) decision()    {}
+
+// An Emergency is what goes along with an emergency call (rule dial.emergency).
+type Emergency struct {
+	Location string // where the caller is: a URI (RFC 6442), or words; "" unknown
+	Callback string // the public number to call back; "" none
+	// Numbers are those of the domain at which a call back gets through: the
+	// caller's, and the one that Callback is.
+	Numbers []string
+}
+
+// CallBackTime is how long after an emergency call a call back gets through.
+const CallBackTime = time.Hour
 
 // Joins reports whether a device of the number that registers while it rings may
 // ring too (rule ring.devices).

@@ -12,8 +12,17 @@ const (
 	DialUnknown RuleName = "dial.unknown"
 	DialTrunk   RuleName = "dial.trunk"
 
+	DialFeature   RuleName = "dial.feature"   // a code: the call does something
+	DialService   RuleName = "dial.service"   // the number of a service
+	DialEmergency RuleName = "dial.emergency" // for help; Value [CallBack]: a call back gets through
+	NumberState   RuleName = "number.state"   // a number that is not active makes emergency calls only
+
 	ClassOfService RuleName = "class-of-service"
 	TargetClass    RuleName = "target.class"
+
+	// AuthorizationCode says that a number may call outside with a code only, which
+	// nothing can ask for yet.
+	AuthorizationCode RuleName = "authorization-code"
 
 	ForwardAll          RuleName = "forward.all"
 	ForwardBusy         RuleName = "forward.busy"
@@ -72,7 +81,8 @@ const (
 func Rules() []RuleName {
 	return []RuleName{
 		OriginDenied, DialNumber, DialUser, DialDevice, DialContact, DialUnknown, DialTrunk,
-		ClassOfService, TargetClass, ForwardAll, ForwardBusy, ForwardNoAnswer,
+		DialFeature, DialService, DialEmergency, NumberState,
+		ClassOfService, TargetClass, AuthorizationCode, ForwardAll, ForwardBusy, ForwardNoAnswer,
 		ForwardUnreachable, ForwardOverride, ForwardLoopBreakout, ForwardTooMany,
 		ForwardExternalLoop, DeviceRedirect, CallMe, CallMeUnusable, LimitCalls,
 		LimitAttempts, LimitMinutes, SNR, SNRSchedule, SNRCallers, SNRTooSoon,

@@ -127,6 +127,8 @@ func usage(t *testing.T, fields []string) (u routing.Usage) {
 			u.Premium = time.Duration(d)
 		case "forwarded":
 			u.Forwarded = n
+		case "callback":
+			u.CallBack = noon.Add(time.Duration(d))
 		case "ringing":
 			u.Ringing = append(u.Ringing, value)
 		default:

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"bellhop/routing/dial"
 	"bellhop/routing/directory"
 	"bellhop/routing/ring"
 )
@@ -19,6 +20,9 @@ func (d *decider) outward(e164 string) Decision {
 		return d.denied()
 	case !d.mayCall(at):
 		return d.classDenies(e164)
+	case d.caller.CodeRequired:
+		d.say(Entry{Rule: AuthorizationCode, Number: d.caller.Number, Value: e164, Level: ForOwner, Owner: d.caller.User})
+		return d.reject(AuthorizationCode, 403, "Authorization Code Needed")
 	}
 	rule, whose := d.over(d.caller, at.kind)
 	if d.lacks() {
@@ -39,7 +43,7 @@ func (d *decider) mayCall(at place) bool {
 	if l.Public == "" && !l.OwnClass && !l.Class.Names(at.external) {
 		return false
 	}
-	return l.Class.Allows(at.kind, at.external)
+	return l.Class.Allows(dial.KindFrom(at.kind, at.external, l.Area), at.external)
 }
 
 // leads reports whether a route of a trunk leads to a number or an address.

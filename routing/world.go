@@ -68,6 +68,7 @@ type Usage struct {
 	Premium       time.Duration // talked today
 	Forwarded     int           // of a number: legs by a trunk that its settings sent out, ringing or talking
 	Ringing       []string      // of a number: the first callers of those of them that ring
+	CallBack      time.Time     // of a number: until when calls back after an emergency call get through
 }
 
 // NewWorld returns an empty world at a time.

@@ -85,6 +85,9 @@ func (s *Server) decided(u *setup, plan routing.Plan, trace routing.Trace, err e
 			live.Number = trace[n-1].Number // whose phones do not ring: it is in their journal
 		}
 		s.refuse(u.srv, live, d.Status, d.Reason, string(d.Rule))
+	case routing.Act:
+		live.Number = d.Number
+		s.refuse(u.srv, live, 480, d.Lacking(), string(d.Rule))
 	case routing.Ring:
 		live.Number = d.Number
 		if plan.Anchored != "" {
@@ -115,6 +118,8 @@ func (s *Server) forward(ln *lane.Lane, set *transaction.Set, srv *transaction.S
 		switch d := plan.Decision.(type) {
 		case routing.Reject:
 			s.proxy.Reply(srv, d.Status, d.Reason, nil)
+		case routing.Act: // only an INVITE asks for something
+			s.proxy.Reply(srv, 404, "", nil)
 		case routing.Ring:
 			s.proxy.Forward(set, srv, &d, &from, popped)
 		default:

@@ -1,6 +1,9 @@
 package dial
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A Kind is a kind of destination, as a class of service names it.
 type Kind uint8
@@ -49,32 +52,6 @@ func ParseKind(s string) (Kind, bool) {
 	return 0, false
 }
 
-// KindOf sorts an E.164 number seen from the plan's country. What a country's
-// numbering does not tell apart is National. Local needs the area code of a
-// site, which no plan has: it is never returned.
-func (p Plan) KindOf(e164 string) Kind {
-	nat, domestic := strings.CutPrefix(strings.TrimPrefix(e164, "+"), p.Country)
-	switch {
-	case !domestic || p.Country == "":
-		return International
-	case hasPrefix(nat, p.premium):
-		return Premium
-	case hasPrefix(nat, p.mobile):
-		return Mobile
-	default:
-		return National
-	}
-}
-
-func hasPrefix(s string, prefixes []string) bool {
-	for _, p := range prefixes {
-		if strings.HasPrefix(s, p) {
-			return true
-		}
-	}
-	return false
-}
-
 // A Rule allows or denies a kind of destination or a pattern: a number with an
 // optional "*" at its end.
 type Rule struct {
@@ -100,6 +77,11 @@ func (c Class) Allows(k Kind, number string) bool {
 		}
 	}
 	return false
+}
+
+// Has reports whether a rule of c is about a kind.
+func (c Class) Has(k Kind) bool {
+	return slices.ContainsFunc(c, func(r Rule) bool { return r.Kind == k })
 }
 
 // Names reports whether c allows a number by a rule that names it, not by its

@@ -97,16 +97,61 @@ func TestClass(t *testing.T) {
 
 func TestKindOf(t *testing.T) {
 	t.Parallel()
-	de, _ := dial.NewPlan("DE", "")
-	for number, want := range map[string]dial.Kind{
-		"+498912345": dial.National, "+491711234567": dial.Mobile,
-		"+499001234567": dial.Premium, "+4315123456": dial.International,
+	for _, tt := range []struct {
+		region, number string
+		want           dial.Kind
+	}{
+		{"DE", "+498912345", dial.National},
+		{"DE", "+491711234567", dial.Mobile},
+		{"DE", "+49171123456", dial.Mobile}, // a digit short
+		{"DE", "+4917112345678901", dial.International},
+		{"DE", "+499001234567", dial.Premium},
+		{"DE", "+49900123", dial.Premium},     // far too short
+		{"DE", "+491801234567", dial.Premium}, // shared cost
+		{"DE", "+498001234567", dial.National},
+		{"DE", "+4315123456", dial.International},
+		{"DE", "+43900123456", dial.Premium}, // of another country
+		{"DE", "+979123456789", dial.Premium},
+		{"DE", "+881612345678", dial.International},
+		{"DE", "+2101234567", dial.International}, // no country has that code
+		{"GB", "+447012345678", dial.Premium},     // personal
+		{"GB", "+442079460000", dial.National},
+		{"US", "+12125550100", dial.National},
+		{"US", "+19005550100", dial.Premium},
+		{"US", "+18765550100", dial.International}, // Jamaica, with the same country code
+		{"US", "+14165550100", dial.International}, // Canada
+		{"CA", "+14165550100", dial.National},
+		{"", "+498912345", dial.International},
 	} {
-		if got := de.KindOf(number); got != want {
-			t.Errorf("KindOf(%s) = %s, want %s", number, got, want)
+		p, ok := dial.NewPlan(tt.region, "")
+		if !ok {
+			t.Fatalf("no plan for %s", tt.region)
 		}
-		if k, ok := dial.ParseKind(want.String()); !ok || k != want {
-			t.Errorf("ParseKind(%s) = %s, %v", want, k, ok)
+		if got := p.KindOf(tt.number); got != tt.want {
+			t.Errorf("KindOf(%s) from %q = %s, want %s", tt.number, tt.region, got, tt.want)
+		}
+		if k, ok := dial.ParseKind(tt.want.String()); !ok || k != tt.want {
+			t.Errorf("ParseKind(%s) = %s, %v", tt.want, k, ok)
+		}
+	}
+}
+
+func TestLocal(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		from, to string
+		kind     dial.Kind
+		want     dial.Kind
+	}{
+		{"+4989700798765", "+498912345", dial.National, dial.Local},
+		{"+4989700798765", "+493012345", dial.National, dial.National},
+		{"+4989700798765", "+499001234567", dial.Premium, dial.Premium},
+		{"+491711234567", "+491711234568", dial.Mobile, dial.Mobile},
+		{"+12125550100", "+12125550199", dial.National, dial.Local},
+		{"", "+498912345", dial.National, dial.National},
+	} {
+		if got := dial.KindFrom(tt.kind, tt.to, dial.Area(tt.from)); got != tt.want {
+			t.Errorf("from %s to %s = %s, want %s", tt.from, tt.to, got, tt.want)
 		}
 	}
 }

@@ -22,19 +22,23 @@ type Plan struct {
 	National      string // prefix of a national number, "0"; "" for countries without
 	Access        string // dialled before either; "" for none
 
-	mobile, premium []string // leading digits of the national number
-	national        int      // digits of a national number when they are always as many; else 0
+	national int // digits of a national number when they are always as many; else 0
 }
 
 // NewPlan returns the plan of a region; ok is false for a region nobody
 // described. The region "" has a plan too: only canonical numbers and
 // extensions can be dialled in it.
 func NewPlan(code, access string) (p Plan, ok bool) {
-	if p, ok = region(code); ok || code == "" {
-		p.Access = access
-		return p, true
+	if code == "" {
+		return Plan{Access: access}, true
 	}
-	return Plan{}, false
+	r, ok := findRegion(code)
+	if !ok {
+		return Plan{}, false
+	}
+	return Plan{
+		Region: code, Country: r.country, International: r.international, National: r.national, Access: access, national: r.length,
+	}, true
 }
 
 // A Number is what a dialled string may mean. Both forms may be set: the
@@ -75,7 +79,7 @@ func (p Plan) dialable(digits string) string {
 	if !ok || p.Country == "" {
 		return ""
 	}
-	if intl, ok := strings.CutPrefix(rest, p.International); ok {
+	if intl, ok := strings.CutPrefix(rest, p.International); ok && p.International != "" {
 		return e164("", intl)
 	}
 	if p.National == "" {

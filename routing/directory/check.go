@@ -153,6 +153,9 @@ func (c *checker) domain(d Domain) error {
 			return err
 		}
 	}
+	if err := c.codes(d); err != nil {
+		return err
+	}
 	for path, name := range map[string]string{
 		"defaults.class_of_service": d.Defaults.ClassOfService,
 		"defaults.forwarding_class": d.Defaults.ForwardingClass,
@@ -244,11 +247,17 @@ func (c *checker) number(n Number) error {
 	if err != nil {
 		return err
 	}
+	if n.CodeRequired && f.on() {
+		c.fault("authorization_code_required", RuleCode, "a number that forwards cannot need an authorization code: switch its forwarding off")
+	}
 	d, _, err := load[Domain](c.v, Ref{Kind: KindDomain, Name: c.ref.Domain})
-	if err == nil && exclusive(d, n, f) {
+	if err != nil {
+		return err
+	}
+	if exclusive(d, n, f) {
 		c.fault("call_waiting", RuleExclusive, "call_waiting and forwarding.busy exclude each other: switch one off")
 	}
-	return err
+	return c.notACode(d)
 }
 
 // keptByUsers finds fault with a number that leaves its user while the user

@@ -8,37 +8,36 @@ import (
 	"bellhop/routing/dial"
 )
 
-// owner reads what settings of a user are checked against: the domain, and the
-// forwarding class of the user's main number. A call passes the class of the
+// owner reads what settings of a user are checked against: the domain, the
+// user's main number and its forwarding class. A call passes the class of the
 // number it reached.
-func (c *checker) owner(user string) (dom Domain, class dial.Class, err error) {
+func (c *checker) owner(user string) (dom Domain, class dial.Class, num Number, err error) {
 	if err = c.refer("", Ref{c.ref.Domain, KindUser, user}); err != nil {
-		return dom, nil, err
+		return dom, nil, num, err
 	}
 	if dom, _, err = load[Domain](c.v, Ref{Kind: KindDomain, Name: c.ref.Domain}); err != nil {
-		return dom, nil, err
+		return dom, nil, num, err
 	}
 	main, err := mainNumber(c.v, c.ref.Domain, user)
 	if err != nil {
-		return dom, nil, err
+		return dom, nil, num, err
 	}
-	num, _, err := load[Number](c.v, Ref{c.ref.Domain, KindNumber, main})
-	if err != nil {
-		return dom, nil, err
+	if num, _, err = load[Number](c.v, Ref{c.ref.Domain, KindNumber, main}); err != nil {
+		return dom, nil, num, err
 	}
 	class, err = forwardingClass(c.v, c.ref.Domain, dom, num)
-	return dom, class, err
+	return dom, class, num, err
 }
 
 // callMe checks the target of a CallMe: it passes the class, is no phone of the
 // user's own, no group and not itself redirected (callme.unusable).
 func (c *checker) callMe(v CallMe) error {
 	user := c.ref.Name
-	dom, class, err := c.owner(user)
+	dom, class, num, err := c.owner(user)
 	if err != nil || v.Target == "" {
 		return err
 	}
-	if err := c.target(dom, class, "target", v.Target); err != nil {
+	if err := c.target(dom, class, num, "target", v.Target); err != nil {
 		return err
 	}
 	number, found, err := resolveTarget(c.v, c.ref.Domain, parseTarget(plan(dom), v.Target))
@@ -93,7 +92,7 @@ func (c *checker) redirected(number string) (string, error) {
 // class and is not one of the lines that it rings with.
 func (c *checker) remote(v RemoteDestination) error {
 	user, _ := SplitRemote(c.ref.Name)
-	dom, class, err := c.owner(user)
+	dom, class, num, err := c.owner(user)
 	if err != nil {
 		return err
 	}
@@ -113,7 +112,7 @@ func (c *checker) remote(v RemoteDestination) error {
 			c.fault(item("numbers", i), RuleReference, n+" is no number of "+user)
 		}
 	}
-	if err := c.target(dom, class, "number", v.Number); err != nil {
+	if err := c.target(dom, class, num, "number", v.Number); err != nil {
 		return err
 	}
 	number, found, err := resolveTarget(c.v, c.ref.Domain, parseTarget(plan(dom), v.Number))

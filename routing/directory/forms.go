@@ -31,7 +31,10 @@ func (d *decoder) domain(o *object) Domain {
 		d.fault("realm", RuleValue, "must not have quotes or backslashes")
 	}
 	p := o.sub("policies")
-	v.Policies = Policies{BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers"), Retention: d.retention(p.sub("retention")), Limits: d.limits(p)}
+	v.Policies = Policies{
+		BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers"), Retention: d.retention(p.sub("retention")), Limits: d.limits(p),
+	}
+	d.codes(p, &v.Policies)
 	p.done()
 	f := o.sub("defaults")
 	v.Defaults = Defaults{
@@ -93,6 +96,7 @@ func (d *decoder) number(o *object) Number {
 		BusyTrigger:     o.count("busy_trigger", 1, 100),
 		CallWaiting:     o.maybe("call_waiting"),
 		Limits:          d.limits(o),
+		CodeRequired:    o.flag("authorization_code_required"),
 	}
 	if v.Public != "" && !dial.IsE164(v.Public) {
 		d.fault("public", RuleValue, "must be an E.164 number like +498970079876")

@@ -167,7 +167,7 @@ func (c *checker) groupNumber(g Group) error {
 	if err != nil {
 		return err
 	}
-	if err := c.target(dom, class, "overflow", g.Overflow); err != nil {
+	if err := c.target(dom, class, num, "overflow", g.Overflow); err != nil {
 		return err
 	}
 	to, found, err := resolveTarget(c.v, c.ref.Domain, parseTarget(plan(dom), g.Overflow))

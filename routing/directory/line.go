@@ -16,6 +16,8 @@ type Tenant struct {
 	Defaults  Defaults
 	Exclusive bool // busy.exclusive
 	Limits    Quota
+	Codes     dial.Codes // dial.feature, dial.service
+	Emergency []string   // dial.emergency
 	// Trunks are the routes out, the longest prefix first, then the lowest
 	// priority; Carriers are all trunks, by name.
 	Trunks   []TrunkRoute
@@ -28,6 +30,7 @@ func CompileTenant(name string, d Domain) *Tenant {
 	return &Tenant{
 		Name: name, Realm: d.Realm, Plan: plan(d), Strangers: d.Policies.Strangers,
 		Defaults: d.Defaults, Exclusive: BusyExclusive(d), Limits: quota(d.Policies.Limits, domainLimits()),
+		Codes: codesOf(d), Emergency: emergencyNumbers(d),
 	}
 }
 
@@ -56,7 +59,13 @@ type Line struct {
 	Hunt       *Hunt    // the hunt group whose number it is; nil for none
 	Pickup     []string // the pickup groups that it is a member of, sorted
 	MainNumber string   // of the site; "" for none
-	Limits     Quota
+
+	EmergencyLocation string // of the site
+	EmergencyCallback string // of the site, E.164 where the plan knows it
+	CodeRequired      bool   // its calls outside need an authorization code
+	Area              string // what numbers of its place begin with, where a class of its own names them; see [dial.Area]
+
+	Limits Quota
 
 	All, Busy, NoAnswer, Unreachable Pair[Follow]
 
@@ -105,6 +114,7 @@ type Target struct {
 	Text       string // as configured
 	Voicemail  bool
 	Number     dial.Number // an extension, an E.164 number, or either
+	Kind       dial.Kind   // of Number where it is outside; 0: it has no E.164 form
 	User, Host string      // of a SIP URI
 }
 
@@ -128,7 +138,9 @@ func parseTarget(p dial.Plan, s string) Target {
 		t.User, t.Host = user, Host(host)
 		return t
 	}
-	t.Number, _ = p.Parse(s)
+	if t.Number, _ = p.Parse(s); t.Number.E164 != "" {
+		t.Kind = p.KindOf(t.Number.E164)
+	}
 	return t
 }
 
@@ -173,6 +185,12 @@ func CompileLine(d LineDocuments) *Line {
 		Class: d.Class, ForwardingClass: d.Forwarded,
 		Hunt: hunt(t, d.GroupName, d.Group), Pickup: d.Pickup, MainNumber: external(t.Plan, d.Site.MainNumber), Limits: quota(n.Limits, t.Defaults.Limits, numberLimits()),
 		Devices: d.Devices,
+
+		CodeRequired:      n.CodeRequired,
+		EmergencyLocation: d.Site.EmergencyLocation, EmergencyCallback: external(t.Plan, d.Site.EmergencyCallback),
+	}
+	if d.Class.Has(dial.Local) || d.Forwarded.Has(dial.Local) {
+		l.Area = dial.Area(firstOf(l.Public, l.MainNumber))
 	}
 	path := "numbers/" + d.Name + "/forwarding/"
 	l.All = follows(t, d.Forwarding.All, path+"all")

@@ -25,6 +25,9 @@ func (c *checker) forwarding(f Forwarding) error {
 	if exclusive(dom, num, f) {
 		c.fault("busy", RuleExclusive, "forwarding.busy and call_waiting exclude each other: switch one off")
 	}
+	if num.CodeRequired && f.on() {
+		c.fault("", RuleCode, "a number that needs an authorization code cannot forward")
+	}
 	class, err := forwardingClass(c.v, c.ref.Domain, dom, num)
 	if err != nil {
 		return err
@@ -35,7 +38,7 @@ func (c *checker) forwarding(f Forwarding) error {
 	}{{"all", f.All}, {"busy", f.Busy}, {"no_answer", f.NoAnswer}, {"unreachable", f.Unreachable}} {
 		for _, internal := range []bool{true, false} {
 			if fw := k.s.Of(internal); fw.Enabled {
-				if err := c.target(dom, class, k.name+"."+sideName(internal)+".target", fw.Target); err != nil {
+				if err := c.target(dom, class, num, k.name+"."+sideName(internal)+".target", fw.Target); err != nil {
 					return err
 				}
 			}
@@ -84,7 +87,7 @@ func (c *checker) presenceForwarding(f PresenceForwarding) error {
 	}
 	for _, status := range Statuses() {
 		if t := f[status].Target; t != "" {
-			if err := c.target(dom, class, status+".target", t); err != nil {
+			if err := c.target(dom, class, num, status+".target", t); err != nil {
 				return err
 			}
 		}
@@ -92,9 +95,9 @@ func (c *checker) presenceForwarding(f PresenceForwarding) error {
 	return nil
 }
 
-// target finds fault with a target that leads nowhere or that the class does
-// not allow (target.class).
-func (c *checker) target(dom Domain, class dial.Class, path, target string) error {
+// target finds fault with a target that leads nowhere or that the class of a
+// number does not allow (target.class).
+func (c *checker) target(dom Domain, class dial.Class, of Number, path, target string) error {
 	if target == TargetVoicemail {
 		return nil
 	}
@@ -119,7 +122,10 @@ func (c *checker) target(dom Domain, class dial.Class, path, target string) erro
 			c.fault(path, RuleReference, "there is no number "+target)
 			return nil
 		default:
-			kind, key = plan(dom).KindOf(t.Number.E164), t.Number.E164
+			kind, key = t.Kind, t.Number.E164
+			if class.Has(dial.Local) {
+				kind = dial.KindFrom(kind, key, dial.Area(of.Public))
+			}
 		}
 	}
 	if !class.Allows(kind, key) {

@@ -19,4 +19,10 @@ const (
 	RuleCallMe      = "callme.unusable"
 	RuleSource      = "trunk.source"    // an address that proves nothing: too many have it, or another trunk does
 	RuleRemotes     = "remote.too-many" // more than MaxRemotes
+
+	RuleCode = "forward.authorization-code" // a number that needs an authorization code forwards
+
+	RuleFeature   = "dial.feature"   // a code that means something else already, or cannot be one
+	RuleService   = "dial.service"   // a service number that means something else already
+	RuleEmergency = "dial.emergency" // a number by which one calls for help
 )

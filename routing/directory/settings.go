@@ -30,6 +30,16 @@ type Forward struct {
 	Target  string `json:"target,omitempty"` // a number, a SIP URI, or "voicemail"
 }
 
+// on reports whether anything is forwarded.
+func (f Forwarding) on() bool {
+	for _, s := range [...]Sides{f.All, f.Busy, f.NoAnswer, f.Unreachable} {
+		if s.Internal.Enabled || s.External.Enabled {
+			return true
+		}
+	}
+	return false
+}
+
 // Of returns the side for an internal or an external call.
 func (s Sides) Of(internal bool) Forward {
 	if internal {

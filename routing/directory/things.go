@@ -19,9 +19,25 @@ type Policies struct {
 	BusyExclusive *bool `json:"busy_exclusive,omitempty"` // forward.busy and call waiting exclude each other; default true
 	Strangers     bool  `json:"strangers,omitempty"`      // dial.number is open to strangers
 
+	// Features are the feature codes by name, where they are not the usual ones; ""
+	// switches one off (dial.feature).
+	Features map[string]string `json:"features,omitempty"`
+	Services Services          `json:"services,omitzero"`
+	// EmergencyNumbers are dialled for help (dial.emergency); nil: those of the
+	// region. An empty list is none at all.
+	EmergencyNumbers []string `json:"emergency_numbers,omitzero"`
+
 	Retention Retention `json:"retention,omitzero"` // how long is kept what people did
 	// Limits hold for all calls of the domain together (limit.*).
 	Limits Limits `json:"limits,omitzero"`
+}
+
+// Services are the numbers by which services are called (dial.service); "" for
+// none. No number of the domain has one of them.
+type Services struct {
+	Voicemail  string `json:"voicemail,omitempty"`
+	Conference string `json:"conference,omitempty"`
+	ParkSlots  string `json:"park_slots,omitempty"` // "701-720"
 }
 
 // Defaults are settings of numbers that have none of their own.
@@ -77,6 +93,9 @@ type Number struct {
 	BusyTrigger     int      `json:"busy_trigger,omitempty"` // calls at which it is busy with call waiting on; 0: the default
 	CallWaiting     *bool    `json:"call_waiting,omitempty"`
 	Limits          Limits   `json:"limits,omitzero"`
+	// CodeRequired says that its calls outside need an authorization code, which
+	// nothing can ask for yet: they are refused. It cannot forward.
+	CodeRequired bool `json:"authorization_code_required,omitempty"`
 }
 
 // CallerIDHidden is the caller id of a number that shows none.
@@ -132,8 +151,7 @@ type ClassRule struct {
 func StandardClass() dial.Class {
 	return dial.Class{
 		{Allow: true, Kind: dial.Internal},
-		{Allow: true, Kind: dial.Local},
-		{Allow: true, Kind: dial.National},
+		{Allow: true, Kind: dial.National}, // local ones too: it does not tell them apart
 		{Allow: true, Kind: dial.Mobile},
 	}
 }

@@ -56,7 +56,7 @@ func (r *Reader) Sees(e routing.Entry) bool {
 
 // An Explanation is the answer of POST /v1/explain.
 type Explanation struct {
-	Outcome  string           `json:"outcome"`            // "ring" or "reject"
+	Outcome  string           `json:"outcome"`            // "ring", "reject", or "act" for a code or service
 	Anchored routing.RuleName `json:"anchored,omitempty"` // why the call cannot be proxied
 	Timeline []Step           `json:"timeline"`
 	End      End              `json:"end"`
@@ -70,7 +70,7 @@ type Explanation struct {
 // A Step is one thing that happens, at a time from the beginning of the call.
 type Step struct {
 	At      directory.Duration `json:"at"`
-	Do      string             `json:"do"` // "ring" or "reject"
+	Do      string             `json:"do"` // "ring", "reject" or "act"
 	Target  string             `json:"target,omitempty"`
 	To      []string           `json:"to,omitempty"`     // devices
 	Trunk   string             `json:"trunk,omitempty"`  // that the call leaves by
@@ -159,6 +159,17 @@ func (r *run) begin() error {
 		r.out.Outcome = "reject"
 		r.step(Step{Do: "reject", Target: r.called(), Rule: d.Rule, Status: d.Status})
 		r.out.End = End{Status: d.Status, Outcome: "rejected"}
+	case routing.Act:
+		r.out.Outcome = "act"
+		s := Step{Do: "act", Target: d.Feature.String(), Rule: d.Rule}
+		r.out.End = End{Status: 200, Outcome: "done"}
+		if d.Target != "" {
+			s.To = []string{d.Target}
+		}
+		if d.Lacking() != "" {
+			r.out.End = End{Status: 480, Outcome: "rejected"}
+		}
+		r.step(s)
 	case routing.Ring:
 		r.out.Outcome = "ring"
 		r.plan, r.ringing = plan, &d
@@ -350,6 +361,8 @@ func (r *run) visit(o ring.Outcome) error {
 	switch d := plan.Decision.(type) {
 	case routing.Reject:
 		r.events = append(r.events, ring.Decided{Now: r.now, Status: d.Status})
+	case routing.Act: // nobody forwards to a code
+		r.events = append(r.events, ring.Decided{Now: r.now, Status: 480})
 	case routing.Ring:
 		r.ringing = &d
 		r.events = append(r.events, ring.Decided{Now: r.now, Plan: plan.RingPlan(&d)})

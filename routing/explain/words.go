@@ -42,10 +42,60 @@ func english(key string) string {
 		return "{number} would send its calls to {value}, which leads nowhere."
 	case "dial.trunk":
 		return "The call leaves over the trunk {value} to {to}."
+	case "dial.feature":
+		return "{number} asked for {value} by its code."
+	case "dial.service":
+		return "{number} called the service {value}."
+	case "dial.feature=forward_all":
+		return "{number} asked by a code for all its calls to be forwarded."
+	case "dial.feature=forward_all_off":
+		return "{number} asked by a code that its calls are not forwarded any more."
+	case "dial.feature=forward_busy":
+		return "{number} asked by a code to be forwarded when it is busy."
+	case "dial.feature=forward_busy_off":
+		return "{number} asked by a code not to be forwarded any more when it is busy."
+	case "dial.feature=forward_no_answer":
+		return "{number} asked by a code to be forwarded when nobody answers."
+	case "dial.feature=forward_no_answer_off":
+		return "{number} asked by a code not to be forwarded any more when nobody answers."
+	case "dial.feature=dnd":
+		return "The user of {number} asked by a code not to be disturbed."
+	case "dial.feature=dnd_off":
+		return "The user of {number} asked by a code to be called again."
+	case "dial.feature=pickup":
+		return "{number} asked by a code for a call that rings in its pickup group."
+	case "dial.feature=directed_pickup":
+		return "{number} asked by a code for a call that rings at another number."
+	case "dial.feature=voicemail", "dial.service=voicemail":
+		return "{number} asked for its voicemail, but there is no voicemail yet."
+	case "dial.feature=park", "dial.feature=retrieve", "dial.service=park_slot":
+		return "{number} asked for a parked call, but calls cannot be parked yet."
+	case "dial.service=conference":
+		return "{number} asked for a conference, but there are no conferences yet."
+	case "dial.feature=no-digits":
+		return "{number} dialled a code that has to be followed by a number."
+	case "dial.feature=wrong-digits":
+		return "{number} dialled a code, and after it what is no number."
+	case "dial.feature=no-target":
+		return "{number} asked by a code to be forwarded, but has no number to be forwarded to: it is dialled after the code."
+	case "dial.feature=no-user":
+		return "{number} dialled the code of a setting that belongs to a user, and has none."
+	case "forward.loop-refused-":
+		return "{number} is not forwarded: that would close the loop {value}."
+	case "dial.emergency":
+		return "{number} is an emergency number: the call leaves at once over the trunk {value}, whatever is set."
+	case "dial.emergency=no-trunk":
+		return "{number} is an emergency number, but no trunk leads out."
+	case "dial.emergency=" + routing.CallBack:
+		return "{number} called for help within the last hour: a call from outside gets through, whatever is set there."
+	case "number.state":
+		return "{number} is not active: it makes emergency calls only."
 	case "anchor.domain":
 		return "The call leaves the domain over the trunk {value} to {to}."
 	case "class-of-service":
 		return "The class of service of {number} does not allow a call to {value}."
+	case "authorization-code":
+		return "{number} calls outside with an authorization code only, which this server cannot ask for yet: {value} is not called."
 	case "target.class":
 		return "{number} would send its calls to {value}, but its forwarding class does not allow that."
 	case "forward.all":

@@ -357,6 +357,8 @@ func (a *anchor) decided(plan routing.Plan, trace routing.Trace, err error) {
 	case routing.Reject:
 		a.update(func(l *feed.Call) { l.Rule = string(d.Rule) })
 		a.step(ring.Decided{Now: now, Status: d.Status})
+	case routing.Act: // nobody forwards to a code
+		a.step(ring.Decided{Now: now, Status: 480})
 	case routing.Ring:
 		a.rings, a.hops = d, plan.Hops
 		a.update(func(l *feed.Call) { l.Number = d.Number })
