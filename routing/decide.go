@@ -189,6 +189,9 @@ func (d *decider) dial() Decision {
 	if d.v.Instance != "" && d.internal {
 		at.instance, at.rule = d.v.Instance, DialContact
 	}
+	if at.hunts() {
+		at.rule = DialGroup
+	}
 	d.say(Entry{Rule: at.rule, Number: at.line.Number, Value: d.v.Target})
 	if d.caller != nil && !d.caller.Class.Allows(dial.Internal, at.line.Number) {
 		return d.classDenies(at.line.Number)

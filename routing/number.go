@@ -30,6 +30,9 @@ func (d *decider) at(p place) (forward, Decision) {
 	if !d.invite {
 		return forward{}, d.queue(p)
 	}
+	if p.hunts() {
+		return d.hunt(p)
+	}
 	quiet := d.disturbs(l)
 	if !d.plain(p) && !d.urgent {
 		if f, dec := d.redirects(l, quiet); dec != nil || f.to != nil || d.lacks() {
@@ -40,7 +43,7 @@ func (d *decider) at(p place) (forward, Decision) {
 	if quiet {
 		d.about(l, DND, "", l.DNDSetting, l.DND.Mode)
 		if b.mute = l.DND.Mode != directory.DNDRingerOff; !b.mute {
-			b.alert = alertInfo(l.DND.Alert)
+			b.alert = alertInfo(l.Alert(""))
 		}
 		if b.mute && (d.plain(p) || !l.DND.Remotes || len(l.Remotes) == 0) {
 			return d.silence(p)
@@ -164,6 +167,12 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 		targets = nil
 	} else {
 		d.say(Entry{Rule: RingDevices, Number: l.Number, Value: registered(b), Level: max(d.level(), levelOf(b)), Owner: l.User})
+	}
+	if how.alert != "" && len(l.Alerts) > 0 {
+		targets = slices.Clone(targets)
+		for i := range targets {
+			targets[i].Alert = alertInfo(l.Alert(targets[i].Device))
+		}
 	}
 	reach := reach{targets: targets, rung: append(make([]string, 0, len(d.v.Rung)+1+len(l.Remotes)), d.v.Rung...)}
 	reach.rung = append(reach.rung, l.Number)

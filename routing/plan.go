@@ -62,6 +62,9 @@ type Visit struct {
 	// Rung are the numbers that were rung already in this call (a number is
 	// rung at most once).
 	Rung []string
+	// Hunted are the numbers that were rung as members of a group: the overflow may
+	// ring them once more.
+	Hunted []string
 	// Anchored is why the call is anchored already; a call that was proxied stays
 	// so, and one that is anchored too.
 	Anchored RuleName
@@ -120,6 +123,11 @@ type (
 		Shown    string        // the number that the caller sees; with callme not the one that rings
 		Redirect *Visit        // what follows a 302 of a phone, see [Ring.Redirected]; nil: it is refused
 
+		// Group is the hunt group whose members ring, "" for none: each target has its
+		// Number. Together rings them at once whatever q says.
+		Group    string
+		Together bool
+
 		// Device rings alone, Mute silences all devices of the number; see [Ring.Joins].
 		Device string
 		Mute   bool
@@ -168,6 +176,21 @@ func (r *Ring) Joins(t *ring.Target) bool {
 	return !r.Mute && (r.Device == "" || r.Device == t.Device)
 }
 
+// Members returns the numbers that ring as members of a group, each once.
+func (r *Ring) Members() (out []string) {
+	if r.Group == "" {
+		return nil
+	}
+	for i := range r.Stages {
+		for j := range r.Stages[i].Targets {
+			if t := &r.Stages[i].Targets[j]; t.Remote == "" && !slices.Contains(out, t.Number) {
+				out = append(out, t.Number)
+			}
+		}
+	}
+	return out
+}
+
 // Redirected returns the visit that follows when a phone answered 302 with a
 // Contact, a SIP or tel URI (rule device.redirect); nil when nothing does.
 func (r *Ring) Redirected(contact string) *Visit {
@@ -212,7 +235,7 @@ func (p *Plan) Forwarded() bool {
 // RingPlan returns how package ring carries the plan out; d is its decision. An
 // anchored call has legs of its own.
 func (p *Plan) RingPlan(d *Ring) ring.Plan {
-	r := ring.Plan{RingTime: d.RingTime, OwnLegs: p.Anchored != "", Stages: make([][]ring.Target, len(d.Stages))}
+	r := ring.Plan{RingTime: d.RingTime, OwnLegs: p.Anchored != "", Together: d.Together, Stages: make([][]ring.Target, len(d.Stages))}
 	for i := range d.Stages {
 		r.Stages[i] = d.Stages[i].Targets
 	}

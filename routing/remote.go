@@ -135,7 +135,12 @@ func (d *decider) remoteDevices(at place, to *reach) {
 		d.about(l, RingDevices, "", "", registered(b))
 		return
 	}
-	to.targets = append(to.targets, b.targets...)
+	for i := range b.targets {
+		t := b.targets[i]
+		if t.Number = l.Number; !slices.ContainsFunc(to.targets, func(o ring.Target) bool { return o.Instance == t.Instance && o.Remote == "" }) {
+			to.targets = append(to.targets, t)
+		}
+	}
 	if at.device == "" {
 		to.rung = append(to.rung, l.Number)
 	}

@@ -8,6 +8,7 @@ const (
 	DialNumber  RuleName = "dial.number"
 	DialUser    RuleName = "dial.user"
 	DialDevice  RuleName = "dial.device"
+	DialGroup   RuleName = "dial.group"
 	DialContact RuleName = "dial.contact" // a GRUU: one instance alone
 	DialUnknown RuleName = "dial.unknown"
 	DialTrunk   RuleName = "dial.trunk"
@@ -53,6 +54,11 @@ const (
 	// follows from it.
 	SNRInbound RuleName = "snr.inbound"
 
+	GroupMember   RuleName = "group.member"    // a member of a hunt group rings
+	GroupSkipped  RuleName = "group.skipped"   // one does not; the entry's Value says why
+	GroupOverflow RuleName = "group.overflow"  // no member took the call
+	GroupRingTime RuleName = "group.ring-time" // its members need longer than a call may ring
+
 	PresenceForward RuleName = "presence.forward"
 	DND             RuleName = "dnd"
 	Busy            RuleName = "busy"
@@ -80,13 +86,15 @@ const (
 // Rules lists every rule that a decision can name in its trace.
 func Rules() []RuleName {
 	return []RuleName{
-		OriginDenied, DialNumber, DialUser, DialDevice, DialContact, DialUnknown, DialTrunk,
+		OriginDenied, DialNumber, DialUser, DialDevice, DialGroup, DialContact, DialUnknown, DialTrunk,
 		DialFeature, DialService, DialEmergency, NumberState,
 		ClassOfService, TargetClass, AuthorizationCode, ForwardAll, ForwardBusy, ForwardNoAnswer,
 		ForwardUnreachable, ForwardOverride, ForwardLoopBreakout, ForwardTooMany,
 		ForwardExternalLoop, DeviceRedirect, CallMe, CallMeUnusable, LimitCalls,
 		LimitAttempts, LimitMinutes, SNR, SNRSchedule, SNRCallers, SNRTooSoon,
-		SNRScreened, SNRRingTime, SNRInbound, PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal, RingElsewhere,
+		SNRScreened, SNRRingTime, SNRInbound,
+		GroupMember, GroupSkipped, GroupOverflow, GroupRingTime,
+		PresenceForward, DND, Busy, Voicemail, RingDevices, RingOnce, RingFinal, RingElsewhere,
 		CallAnchored,
 	}
 }

@@ -28,7 +28,7 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 // TestScenarios runs every testdata/routing/*.txtar: the sections documents
 // (path and body a line), bindings (number, device and marks), calls (number and
-// count), usage (number, "domain" or trunk:name, and what is used), call (origin,
+// count), idle (number, and for how long), usage (number, "domain" or trunk:name, and what is used), call (origin,
 // caller, dialled string and marks) and redirect (Contact of a 302) are the
 // input; explained is the golden output for an admin.
 func TestScenarios(t *testing.T) {
@@ -72,6 +72,7 @@ type town struct {
 	nat      map[string]bool
 	calls    map[string]int
 	usage    map[string]routing.Usage
+	idle     map[string]time.Time
 	loads    int
 }
 
@@ -90,6 +91,8 @@ func (x *town) load(n routing.Need, w *routing.World) error {
 		w.PutCalls(n.Domain, n.Key, x.calls[n.Key])
 	case routing.NeedUsage:
 		w.PutUsage(n.Domain, n.Key, x.usage[n.Key])
+	case routing.NeedIdle:
+		w.PutIdle(n.Domain, n.Key, x.idle[n.Key])
 	default:
 		return fmt.Errorf("asked for %s", n)
 	}
@@ -99,7 +102,7 @@ func (x *town) load(n routing.Need, w *routing.World) error {
 func emptyTown() *town {
 	return &town{
 		bindings: map[string][]ring.Target{}, nat: map[string]bool{}, calls: map[string]int{},
-		usage: map[string]routing.Usage{},
+		usage: map[string]routing.Usage{}, idle: map[string]time.Time{},
 	}
 }
 
@@ -184,6 +187,14 @@ func newTown(t *testing.T, ar *txtar.Archive) *town {
 	for line := range strings.Lines(string(section(ar, "calls").Data)) {
 		f := strings.Fields(line)
 		x.calls[f[0]], _ = strconv.Atoi(f[1])
+	}
+	for line := range strings.Lines(string(section(ar, "idle").Data)) {
+		f := strings.Fields(line)
+		d, ok := directory.ParseDuration(f[1])
+		if !ok {
+			t.Fatalf("idle %q", line)
+		}
+		x.idle[f[0]] = noon.Add(-time.Duration(d))
 	}
 	for line := range strings.Lines(string(section(ar, "usage").Data)) {
 		f := strings.Fields(line)

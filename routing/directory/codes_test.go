@@ -11,7 +11,9 @@ import (
 
 func TestCodes(t *testing.T) {
 	t.Parallel()
-	policies := func(s string) string { return `{"realm":"r","region":"DE","aliases":["127.0.0.1"],"policies":{` + s + `}}` }
+	policies := func(s string) string {
+		return `{"realm":"r","region":"DE","aliases":["127.0.0.1"],"policies":{` + s + `}}`
+	}
 	old := directory.Assume(base(t), []directory.Write{
 		put(t, "domains/"+domain, policies(`"services":{"voicemail":"600","park_slots":"701-720"},"features":{"pickup":"88"}`)),
 	})

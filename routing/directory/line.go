@@ -70,8 +70,9 @@ type Line struct {
 	All, Busy, NoAnswer, Unreachable Pair[Follow]
 
 	DND        DND
-	DNDSetting string        // "users/ana/dnd"
-	Allow      []dial.Number // who gets through dnd
+	DNDSetting string            // "users/ana/dnd"
+	Alerts     map[string]string // dnd_alert of devices that have one, where DND is on and ringer-off
+	Allow      []dial.Number     // who gets through dnd
 	Presence   Presence
 	PresenceTo []StatusFollow
 	CallMe     Follow   // On where it has a target; presence may suspend it
@@ -82,6 +83,12 @@ type Line struct {
 	ForwardingClass dial.Class // of the targets its settings name
 
 	Devices []string // authorization names, sorted
+}
+
+// Alert is how a device shows a call that comes while do not disturb keeps it
+// silent: none, beep or flash. What the device says goes before what its user does.
+func (l *Line) Alert(device string) string {
+	return firstOf(l.Alerts[device], l.DND.Alert, "none")
 }
 
 // A Pair has one value for internal calls and one for external ones.
@@ -171,6 +178,7 @@ type LineDocuments struct {
 	Class      dial.Class
 	Forwarded  dial.Class // the forwarding class
 	Devices    []string
+	Alerts     map[string]string // dnd_alert, by device
 }
 
 // CompileLine compiles a number with all that hangs on it.
@@ -204,7 +212,7 @@ func CompileLine(d LineDocuments) *Line {
 	if n.User == "" {
 		return l
 	}
-	l.DND, l.Presence = d.DND, d.Presence
+	l.DND, l.Presence, l.Alerts = d.DND, d.Presence, d.Alerts
 	l.DNDSetting = "users/" + n.User + "/dnd"
 	for _, a := range d.DND.Allow {
 		if who, ok := t.Plan.Parse(a); ok {

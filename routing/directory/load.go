@@ -137,7 +137,29 @@ func LoadLine(v View, t *Tenant, key string) (*Line, bool, error) {
 	}
 	slices.Sort(d.Devices)
 	slices.Sort(d.Pickup)
+	if d.DND.Enabled && d.DND.Mode == DNDRingerOff {
+		if err := loadAlerts(v, &d); err != nil {
+			return nil, false, err
+		}
+	}
 	return CompileLine(d), true, nil
+}
+
+// loadAlerts reads how the devices of a number show what they do not ring for.
+func loadAlerts(v View, d *LineDocuments) error {
+	for _, name := range d.Devices {
+		dev, _, err := load[Device](v, Ref{d.Tenant.Name, KindDevice, name})
+		if err != nil {
+			return err
+		}
+		if dev.DNDAlert != "" {
+			if d.Alerts == nil {
+				d.Alerts = map[string]string{}
+			}
+			d.Alerts[name] = dev.DNDAlert
+		}
+	}
+	return nil
 }
 
 // loadReach reads the CallMe and the remote destinations of a user.

@@ -7,6 +7,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -81,6 +82,7 @@ type Step struct {
 	Status  int                `json:"status,omitempty"` // of a reject
 	Because []Cause            `json:"because,omitempty"`
 
+	number string // of the member of a group
 	remote string // id of the remote destination
 	hidden bool   // by a setting the viewer may not know of
 }
@@ -206,7 +208,7 @@ func (r *run) resolve(v routing.Visit) (routing.Plan, *routing.World, error) {
 // vain reports whether an entry tells of a setting that does not do what it says.
 func vain(e routing.Entry) bool {
 	switch e.Rule {
-	case routing.SNRRingTime, routing.CallMeUnusable:
+	case routing.SNRRingTime, routing.CallMeUnusable, routing.GroupRingTime:
 		return true
 	case routing.DialUnknown, routing.TargetClass:
 		return e.Setting != ""
@@ -290,10 +292,10 @@ func (r *run) perform(effects []ring.Effect) error {
 // remote destination, or as the first of a new one.
 func (r *run) invited(t ring.Target, first bool) {
 	n := len(r.out.Timeline)
-	if first || n == 0 || r.out.Timeline[n-1].remote != t.Remote {
-		s := Step{Do: "ring", Target: r.ringing.Number, Rule: r.rule(), remote: t.Remote, Shown: shown(r.ringing, &t)}
+	if last := n - 1; first || n == 0 || r.out.Timeline[last].remote != t.Remote || r.out.Timeline[last].number != t.Number {
+		s := Step{Do: "ring", Target: cmp.Or(t.Number, r.ringing.Number), Rule: r.rule(), number: t.Number, remote: t.Remote, Shown: shown(r.ringing, &t)}
 		if t.Remote != "" {
-			s.Rule, s.Stop = routing.SNR, directory.Duration(t.StopAfter)
+			s.Rule, s.Stop = routing.SNR, r.since(r.state.Began().Add(t.StopAfter))
 		}
 		s.Trunk, s.Others = t.Trunk, t.Others
 		r.step(s)
@@ -331,7 +333,7 @@ func (r *run) rule() routing.RuleName {
 func (r *run) step(s Step) {
 	s.At = r.since(r.now)
 	for _, e := range slices.Backward(r.trace) {
-		if e.Rule == s.Rule && e.Setting != "" && (s.remote == "" || strings.HasSuffix(e.Setting, "/"+s.remote)) {
+		if e.Rule == s.Rule && e.Setting != "" && (s.number == "" || e.Number == s.number || e.Value == s.number) && (s.remote == "" || strings.HasSuffix(e.Setting, "/"+s.remote)) {
 			if s.remote != "" {
 				s.Target = e.Value
 			}

@@ -32,6 +32,30 @@ func english(key string) string {
 		return "{value} was dialled: that is {number}."
 	case "dial.user":
 		return "{value} was dialled: the main number of that user is {number}."
+	case "dial.group":
+		return "{value} was dialled: that is the group at {number}."
+	case "group.member":
+		return "{number} rings as a member of the group."
+	case "group.skipped":
+		return "{number} is skipped: its user is away ({value})."
+	case "group.skipped=caller":
+		return "{number} is skipped: it is who calls."
+	case "group.skipped=gone":
+		return "{number} is skipped: it is no active number."
+	case "group.skipped=ring.once":
+		return "{number} is skipped: it has rung already in this call."
+	case "group.skipped=forward.all":
+		return "{number} is skipped: it forwards all calls."
+	case "group.skipped=dnd":
+		return "{number} is skipped: its user does not want to be disturbed."
+	case "group.skipped=busy":
+		return "{number} is skipped: it is busy."
+	case "group.skipped=" + noDev:
+		return "{number} is skipped: no phone of it is registered."
+	case "group.overflow":
+		return "No member of the group at {number} took the call: it goes to {to}."
+	case "group.ring-time":
+		return "The members of the group at {number} ring {value} each, in all longer than a call may ring: the last of them and its overflow do not have their turn."
 	case "dial.contact":
 		return "The URI of a phone of {number} was dialled: that phone alone, under the rules of {number}."
 	case "dial.device":

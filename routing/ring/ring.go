@@ -109,6 +109,9 @@ func (s State) Done() bool {
 	return s.phase == idle || s.phase == ended && !s.branches.any(branch.mayAnswer)
 }
 
+// Began returns when the number at hand began to ring, or the member of a group.
+func (s State) Began() time.Time { return s.start.Add(s.numberAt) }
+
 // Branches returns how many branches there were so far.
 func (s State) Branches() int { return s.branches.n }
 

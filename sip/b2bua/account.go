@@ -78,6 +78,9 @@ func (a *anchor) answered(r *response) {
 		l.State, l.AnsweredAt, l.Status, l.Outcome = feed.Talking, a.now, r.status, "answered"
 		l.CalleeTag = r.pair.legs[call.A].localTag
 		l.Device = r.branch.target.Device
+		if t := &r.branch.target; t.Number != "" && t.Remote == "" {
+			l.Number = t.Number // of a group
+		}
 		l.Deadline = a.now.Add(silence)
 		for _, i := range [...]int{0, r.branch.leg} {
 			leg := &l.Legs[i]

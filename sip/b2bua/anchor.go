@@ -36,7 +36,7 @@ type anchor struct {
 	timers   []*ringTimer
 	pending  []ring.Event // made while effects were carried out
 	busy     bool         // effects are being carried out
-	ringKey  location.AOR // where it rings, the zero AOR: nowhere
+	places   []*place     // where it rings
 
 	now  time.Time // of this step
 	res  *response // that this step is about, nil: none
@@ -178,9 +178,11 @@ func (a *anchor) refuse(status int, lines []byte) {
 // arrive begins with another number: that of a plan.
 func (a *anchor) arrive(plan *routing.Plan) {
 	a.stopRinging()
-	if aor, err := location.NewAOR(a.rings.Number, a.domain); err == nil {
-		a.ringKey = aor
-		a.b.ringing.Add(aor, a.lane, a)
+	if a.rings.Group == "" {
+		a.ringsAt(a.rings.Number, "")
+	}
+	for _, number := range a.rings.Members() {
+		a.ringsAt(number, number)
 	}
 	if plan.Forwarded() && !a.told && !reliably(a.request()) {
 		a.told = true // rule ring.181; never reliable, so not to a caller that asks for that
@@ -188,11 +190,39 @@ func (a *anchor) arrive(plan *routing.Plan) {
 	}
 }
 
-func (a *anchor) stopRinging() {
-	if a.ringKey != (location.AOR{}) {
-		a.b.ringing.Remove(a.ringKey, a)
-		a.ringKey = location.AOR{}
+// A place is a number at which a call rings.
+type place struct {
+	*anchor
+	aor    location.AOR
+	member string // of a group, "" for the number of the plan
+}
+
+// Registered takes a device that registered while its number rings. It is for
+// steps of the call's lane.
+func (p *place) Registered(target ring.Target) {
+	a := p.anchor
+	if a.released || a.a.secure && !target.Flow.Secure() || !a.rings.Joins(&target) {
+		return
 	}
+	target.Number = p.member
+	a.step(ring.Registered{Now: a.tick(), Target: target})
+}
+
+func (a *anchor) ringsAt(number, member string) {
+	aor, err := location.NewAOR(number, a.domain)
+	if err != nil {
+		return // outside
+	}
+	p := &place{a, aor, member}
+	a.places = append(a.places, p)
+	a.b.ringing.Add(aor, a.lane, p)
+}
+
+func (a *anchor) stopRinging() {
+	for _, p := range a.places {
+		a.b.ringing.Remove(p.aor, p)
+	}
+	a.places = nil
 }
 
 // request is the caller's INVITE; nil after its final response.
@@ -201,15 +231,6 @@ func (a *anchor) request() *wire.Message {
 		return nil
 	}
 	return &a.srv.Request.Msg
-}
-
-// Registered takes a device that registered while the number rings. It is for
-// steps of the call's lane.
-func (a *anchor) Registered(target ring.Target) {
-	if a.a.secure && !target.Flow.Secure() || !a.rings.Joins(&target) {
-		return
-	}
-	a.step(ring.Registered{Now: a.tick(), Target: target})
 }
 
 // Gone takes that a connection closed: nobody will answer over it. A device that
@@ -299,7 +320,9 @@ func (a *anchor) do(e ring.Effect) {
 			t.timer.Stop()
 		}
 	case ring.Doubt:
-		a.b.loc.Doubt(a.ringKey, a.branches[e.Branch].target.Flow)
+		if aor, err := location.NewAOR(a.branches[e.Branch].number(), a.domain); err == nil {
+			a.b.loc.Doubt(aor, a.branches[e.Branch].target.Flow)
+		}
 	case ring.Visit:
 		a.visit(e.Outcome)
 	case ring.HangUp:

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"cmp"
 	"math/rand/v2"
 
 	"bellhop/feed"
@@ -66,7 +67,7 @@ func (br *branch) number() string {
 	if br.target.Trunk != "" {
 		return br.target.Contact
 	}
-	return br.a.rings.Number
+	return cmp.Or(br.target.Number, br.a.rings.Number)
 }
 
 // by is the number that sends the call out by a trunk: the one at hand for its
@@ -77,7 +78,7 @@ func (br *branch) by() string {
 	case br.target.Trunk == "":
 		return ""
 	case br.target.Remote != "":
-		return a.rings.Number
+		return cmp.Or(br.target.Number, a.rings.Number)
 	case n > 0:
 		return a.hops[n-1].Number
 	default:
@@ -106,7 +107,7 @@ func (br *branch) meet() {
 	m := a.request()
 	br.d = dialog{
 		leg: call.B, callID: newTag(), localTag: newTag(), target: br.target.Contact, localSeq: firstSeq, flow: br.target.Flow,
-		side: auth.LineSide(a.rings.Number, &br.target), home: a.domain, secure: a.a.secure,
+		side: auth.LineSide(br.number(), &br.target), home: a.domain, secure: a.a.secure,
 	}
 	if m != nil {
 		br.d.local, br.d.remote = a.shown(m, br.target.Identity), nameOf(m, wire.To)

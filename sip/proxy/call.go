@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -295,7 +296,7 @@ func (c *call) invite(e ring.Invite) {
 		realm: c.from.Realm, from: &c.from, popped: c.popped, breadth: c.breadth(&p.Msg),
 	}
 	o.token = &auth.Token{Caller: c.x.ends.CallerSide(p.Flow, &c.from), Callee: auth.LineSide(c.live.Number, e.Target), Node: c.x.node}
-	o.alert = c.rings.Alert
+	o.alert = cmp.Or(e.Target.Alert, c.rings.Alert)
 	o.forked = targets(&c.rings) > 1
 	buf := c.x.txs.Buffer()
 	*buf = c.x.compose(*buf, p, &o)
