@@ -219,7 +219,7 @@ func TestSessionTimers(t *testing.T) {
 			func(t *testing.T, x *cast) {
 				t.Helper()
 				x.ana.Patience = time.Hour
-				for range 12 { // an hour
+				for range 10 { // fifty minutes
 					start := time.Now()
 					m := x.ana.Wait(t, "UPDATE")
 					if d := time.Since(start); d < 250*time.Second || d > 350*time.Second {
@@ -315,6 +315,72 @@ func TestCallerOfAnotherDomainOutlivesTheProcess(t *testing.T) {
 					over(t, leg, door.Answered(inv))
 				}
 				namesake.Quiet(t, time.Second)
+			})
+		})
+	}
+}
+
+// TestProbes: an end that nobody refreshes is asked whether it is there, before
+// the call stops counting; without it the call ends, also after a restart.
+func TestProbes(t *testing.T) {
+	t.Parallel()
+	const due = 55 * time.Minute
+	for _, restart := range []bool{false, true} {
+		name := ""
+		if restart {
+			name = ", after a restart"
+		}
+		begin := func(t *testing.T, h *house) (ana, ben *siptest.Phone, leg, callee *siptest.Leg) {
+			t.Helper()
+			ana, ben = h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+			leg, callee = joined(t, h, ana, ben)
+			if restart {
+				pass(10 * time.Minute)
+				h.again(t)
+				pass(due - 10*time.Minute)
+			} else {
+				pass(due)
+			}
+			return ana, ben, leg, callee
+		}
+		t.Run("both are there"+name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				ana, ben, leg, callee := begin(t, h)
+				ask := ana.Wait(t, "OPTIONS")
+				if ask.CallID() != leg.CallID || ask.FromTag() == "" || ask.ToTag() == "" || ask.URI() != ana.Contact() {
+					t.Errorf("OPTIONS:\n%s", ask.Raw)
+				}
+				ana.Reply(ask, siptest.Answer{Status: 200})
+				ben.Reply(ben.Wait(t, "OPTIONS"), siptest.Answer{Status: 501})
+				pass(10 * time.Minute)
+				if n := h.store.Calls.Count(domain, "1002"); n != 1 {
+					t.Errorf("%d calls keep the callee busy, want 1", n)
+				}
+				over(t, leg, callee)
+			})
+		})
+		t.Run("one has forgotten it"+name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				ana, ben, _, _ := begin(t, h)
+				ana.Reply(ana.Wait(t, "OPTIONS"), siptest.Answer{Status: 200})
+				ben.Reply(ben.Wait(t, "OPTIONS"), siptest.Answer{Status: 481})
+				ana.Reply(ana.Wait(t, "BYE"), siptest.Answer{Status: 200})
+				ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 481})
+				if c := h.record(t); c.Outcome != "answered" || c.EndedAt.Sub(c.AnsweredAt) > time.Hour {
+					t.Errorf("record %+v", c)
+				}
+			})
+		})
+		t.Run("both are gone"+name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h *house) {
+				_, _, _, _ = begin(t, h)
+				pass(4 * time.Minute)
+				if n := h.store.Calls.Len(); n != 0 {
+					t.Errorf("%d live calls after 59 minutes", n)
+				}
 			})
 		})
 	}

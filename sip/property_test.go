@@ -199,6 +199,12 @@ func unkind(t *testing.T, seed uint64, saw *finals, u unkindness) {
 		if n := h.lanes(t); n != left {
 			t.Errorf("%d lanes after 5 minutes, want %d", n, left)
 		}
+		if left > 0 { // nobody hangs those up
+			pass(65 * time.Minute)
+			if n := h.lanes(t); n != 0 {
+				t.Errorf("%d lanes of calls whose ends are gone", n)
+			}
+		}
 		cancel()
 		wg.Wait()
 		saw.mu.Lock()

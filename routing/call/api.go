@@ -32,6 +32,13 @@ import "time"
 const (
 	AckTime    = 64 * 500 * time.Millisecond // RFC 3261 §13.3.1.4: a 2xx without ACK ends the call after 64*T1
 	MinSession = 90 * time.Second            // RFC 4028 §5: the shortest session interval
+
+	// ProbeTime is how often an end without session timer is asked whether it is
+	// there: so that the answer comes before the call stops counting, an hour after
+	// its last sign of life (rule busy). ProbeAgain is when one that gave no answer is
+	// asked once more: it may just have lost its connection.
+	ProbeTime  = 55 * time.Minute
+	ProbeAgain = time.Minute
 )
 
 // TransferStatus is what a REFER gets, and an INVITE with Replaces: transfers
@@ -198,7 +205,7 @@ func (Fired) event()     {}
 // A Timer names one timer of a call. Starting it again moves it.
 type Timer struct {
 	Kind TimerKind
-	Leg  Leg // A for TimerDeadline
+	Leg  Leg // A for TimerDeadline and TimerProbe
 }
 
 // A TimerKind says what a timer is for.
@@ -211,6 +218,7 @@ const (
 	TimerExpire                        // RFC 4028 §10: nobody refreshed the leg
 	TimerGlare                         // RFC 3261 §14.1: our refresh is tried again after a 491
 	TimerDeadline                      // the call has lasted long enough
+	TimerProbe                         // nobody refreshes a leg: is its end there?
 )
 
 // An Effect is something the shell does, in the order given.
@@ -281,6 +289,12 @@ type (
 		Method  Method
 		Session Session
 	}
+	// Probe sends an OPTIONS of our own to ask whether an end is there (RFC 3261 §11);
+	// one that cannot be sent gets a Response 408.
+	Probe struct {
+		Leg Leg
+		ID  ID
+	}
 	// Resend sends request ID on the leg again, with another CSeq and another
 	// session interval, after a 422 (RFC 4028 §7.3).
 	Resend struct {
@@ -317,6 +331,7 @@ func (Prack1xx) effect()   {}
 func (Cancel) effect()     {}
 func (SendBye) effect()    {}
 func (Refresh) effect()    {}
+func (Probe) effect()      {}
 func (Resend) effect()     {}
 func (StartTimer) effect() {}
 func (StopTimer) effect()  {}
@@ -375,6 +390,7 @@ type Saved struct {
 	Deadline time.Time // zero for none
 	Timers   [2]Timing // by leg
 	Interval time.Duration
+	Seen     time.Time // the last sign of life; for [Restore], of when it was journaled
 }
 
 // A Timing is the session timer of one leg; the zero Timing is none.

@@ -95,7 +95,7 @@ var methods = map[call.Method]string{
 
 var kinds = map[call.TimerKind]string{
 	call.TimerAck: "ack", call.TimerRefresh: "refresh", call.TimerExpire: "expire",
-	call.TimerGlare: "glare", call.TimerDeadline: "deadline",
+	call.TimerGlare: "glare", call.TimerDeadline: "deadline", call.TimerProbe: "probe",
 }
 
 var legs = map[call.Leg]string{a: "A", b: "B"}
@@ -156,12 +156,14 @@ func words(effects []call.Effect, timers bool) string {
 			say("refresh %d to %s by %s%s", e.ID, legs[e.Leg], methods[e.Method], session(e.Session))
 		case call.Resend:
 			say("again %d to %s%s", e.ID, legs[e.Leg], session(e.Session))
+		case call.Probe:
+			say("probe %d to %s", e.ID, legs[e.Leg])
 		case call.StartTimer:
-			if timers {
+			if timers && e.Timer.Kind != call.TimerProbe { // which runs in every call
 				say("start %s %s in %v", kinds[e.Timer.Kind], legs[e.Timer.Leg], e.After)
 			}
 		case call.StopTimer:
-			if timers {
+			if timers && e.Timer.Kind != call.TimerProbe {
 				say("stop %s %s", kinds[e.Timer.Kind], legs[e.Timer.Leg])
 			}
 		case call.Journal:

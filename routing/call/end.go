@@ -11,6 +11,9 @@ func (s *step) end(c Cause, by Leg) {
 	if !s.deadline.IsZero() {
 		s.stop(TimerDeadline, A)
 	}
+	if !s.probeAt.IsZero() {
+		s.stop(TimerProbe, A)
+	}
 }
 
 // abandon answers what is open of the ends: with the dialog their requests are

@@ -105,7 +105,7 @@ func (w *world) event() call.Event {
 		if w.src.intn(12) == 0 {
 			return []call.Event{call.Failed{Now: w.now, Leg: l}, call.HangUp{Now: w.now}}[w.src.intn(2)]
 		}
-		return call.Fired{Now: w.now, Timer: call.Timer{Kind: call.TimerKind(w.src.intn(7)), Leg: l}}
+		return call.Fired{Now: w.now, Timer: call.Timer{Kind: call.TimerKind(w.src.intn(8)), Leg: l}}
 	default:
 		if n := len(w.ends[l].asked); n > 0 {
 			return call.Cancelled{Now: w.now, Leg: l, ID: w.ends[l].asked[w.src.intn(n)].id}
@@ -244,6 +244,8 @@ func (w *world) done(e call.Effect, ev call.Event) {
 		w.relayed(e, ev)
 	case call.Refresh:
 		w.sends(e.Leg, &request{id: e.ID, method: e.Method, sdp: e.Method == call.Invite})
+	case call.Probe:
+		w.sends(e.Leg, &request{id: e.ID, method: call.MethodOptions})
 	case call.Prack1xx:
 		w.sends(e.Leg, &request{id: e.ID, method: call.Prack})
 	case call.Resend:

@@ -60,7 +60,7 @@ func (s *step) consider(ev Request) {
 		}
 	case Prack:
 		from.pracks--
-		if ev.SDP && from.offer == ours && from.by == from.invite { // the answer to a late offer
+		if ev.SDP && from.owesByPrack() {
 			s.settle(from.by)
 			ev.SDP = false
 		}
@@ -164,12 +164,16 @@ func (s *step) prackNow(ev Request) int {
 	switch {
 	case x.pracks == 0:
 		return 481 // RFC 3262 §3
-	case !ev.SDP, x.offer == ours && x.by == x.invite:
+	case !ev.SDP, x.owesByPrack():
 		return 0
 	default:
 		return s.offerNow(ev.Leg)
 	}
 }
+
+// owesByPrack reports whether the answer to a late offer comes in a PRACK: the
+// offer was in a reliable 1xx. That of a 2xx is answered in its ACK (RFC 6337 §2.2).
+func (g *leg) owesByPrack() bool { return g.offer == ours && g.by == g.invite && !g.waits }
 
 // bye takes the BYE of an end.
 func (s *step) bye(ev Request) {

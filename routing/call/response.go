@@ -131,6 +131,7 @@ func (s *step) success(r request, ev Response) {
 			s.deadline = s.now.Add(s.lasts)
 			s.start(TimerDeadline, A, s.lasts)
 		}
+		s.watch(ProbeTime)
 	}
 	s.do(Journal{})
 	s.do(p)
@@ -204,6 +205,10 @@ func (s *step) ownFinal(r request, ev Response) {
 	l := ev.Leg
 	if r.method == Invite && ev.Status < 300 {
 		s.do(Ack{Leg: l, ID: r.id})
+	}
+	if s.phase == up && s.legs[l].probe == r.id {
+		s.probed(r, ev)
+		return
 	}
 	if s.phase != up || s.legs[l].refresh != r.id {
 		return

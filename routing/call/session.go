@@ -161,6 +161,10 @@ func (s *step) fired(t Timer) {
 			s.end(Overtime, A)
 			s.tearDown(0)
 		}
+	case TimerProbe:
+		if t.Leg == A && s.phase == up && s.due(t, s.probeAt) {
+			s.probe()
+		}
 	default:
 	}
 }

@@ -175,3 +175,65 @@ func TestRestore(t *testing.T) {
 		}
 	}
 }
+
+// TestProbe: ends that nobody refreshes are asked whether they are there.
+func TestProbe(t *testing.T) {
+	t.Parallel()
+	const due, again = call.ProbeTime + second, call.ProbeTime + second + call.ProbeAgain
+	probe := fired(call.TimerProbe, a)
+	byUAC := call.Session{Supported: true, Expires: half, Refresher: call.UAC}
+	run(t, []row{
+		{name: "both are there, one does not know OPTIONS", up: true, events: []at{
+			{due, probe, "probe -1 to A; probe -2 to B"},
+			{due, res(a, -1, 200), "journal"},
+			{due, res(b, -2, 405), "journal"},
+			{due + second, probe, ""}, // stale
+			{2*call.ProbeTime + second, probe, "probe -3 to A; probe -4 to B"},
+		}},
+		{name: "an end that does not know the call", up: true, events: []at{
+			{due, probe, "probe -1 to A; probe -2 to B"},
+			{due, res(b, -2, 481), "end lost by B; bye -3 to A; bye -4 to B"},
+			{due, res(a, -1, 200), ""},
+		}},
+		{name: "no answer, twice", up: true, events: []at{
+			{due, probe, "probe -1 to A; probe -2 to B"},
+			{due, res(a, -1, 408), ""},
+			{due, res(b, -2, 200), "journal"},
+			{again, probe, "probe -3 to A"},
+			{again, res(a, -3, 408), "end lost by A; bye -4 to A; bye -5 to B"},
+		}},
+		{name: "no answer, once", up: true, events: []at{
+			{due, probe, "probe -1 to A; probe -2 to B"},
+			{due, res(b, -2, 408), ""},
+			{due, res(a, -1, 200), "journal"},
+			{again, probe, "probe -3 to B"},
+			{again, res(b, -3, 501), "journal"},
+			{again + call.ProbeTime, probe, "probe -4 to A; probe -5 to B"},
+		}},
+		{name: "one that is refreshed is not asked", options: call.Options{SDP: true, Session: byUAC, Interval: half}, first: "INVITE 0 to B", events: []at{
+			{0, says(b, 0, 200, call.Session{}), "ack 0 to B; journal; 200 of 0 to A"},
+			{0, ack(a), ""},
+			{call.ProbeTime, probe, "probe -1 to B"},
+		}},
+		{name: "the call ends meanwhile", up: true, events: []at{
+			{due, probe, "probe -1 to A; probe -2 to B"},
+			{due, req(a, 1, call.Bye), "end hung-up by A; answer 1 of A 200; bye -3 to B like 1"},
+			{due, res(b, -2, 481), ""},
+			{due, res(a, -1, 481), ""},
+		}},
+	})
+}
+
+// TestProbeAfterARestart: it is due when it was.
+func TestProbeAfterARestart(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct{ seen, want time.Duration }{
+		{0, call.ProbeTime}, {-10 * time.Minute, call.ProbeTime - 10*time.Minute}, {-2 * time.Hour, 32 * second}, {time.Hour, call.ProbeTime},
+	} {
+		_, effects := call.Restore(call.Saved{Seen: t0.Add(tt.seen)}, t0, nil)
+		want := call.StartTimer{Timer: call.Timer{Kind: call.TimerProbe}, After: tt.want}
+		if len(effects) != 1 || effects[0] != call.Effect(want) {
+			t.Errorf("seen %v: %+v, want %+v", tt.seen, effects, want)
+		}
+	}
+}

@@ -41,7 +41,9 @@ type leg struct {
 	gotBye bool // it was received
 	byeDue bool // BYE is to be sent, but not before the ACK
 
-	refresh ID // our refresh is under way, 0 for none
+	refresh ID   // our refresh is under way, 0 for none
+	probe   ID   // our probe is, 0 for none
+	missed  bool // the last one had no answer
 	glare   bool
 	timing  Timing
 }
@@ -73,6 +75,7 @@ type State struct {
 	interval time.Duration
 	lasts    time.Duration // how long the call may last
 	deadline time.Time
+	probeAt  time.Time // when TimerProbe is due
 }
 
 // step is a State while an event changes it.
@@ -108,6 +111,7 @@ func Restore(saved Saved, now time.Time, dst []Effect) (State, []Effect) {
 	if !s.deadline.IsZero() {
 		s.start(TimerDeadline, A, max(s.deadline.Sub(now), grace))
 	}
+	s.watch(min(max(saved.Seen.Add(ProbeTime).Sub(now), grace), ProbeTime))
 	return s.State, s.effects
 }
 

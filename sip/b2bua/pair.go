@@ -121,6 +121,8 @@ func (p *pair) do(e call.Effect) {
 		p.bye(e)
 	case call.Refresh:
 		p.refresh(e)
+	case call.Probe:
+		p.begin(&exchange{pair: p, id: e.ID, method: call.MethodOptions, word: "OPTIONS", to: e.Leg, lines: []byte("Accept: application/sdp\r\n")})
 	case call.Resend:
 		p.resend(e)
 	case call.StartTimer:

@@ -92,7 +92,7 @@ func (a *anchor) wake() {
 	a.talks, a.joined = p, true
 	a.lodge()
 	a.reserve(near.Trunk, far.Trunk)
-	saved := call.Saved{Interval: interval}
+	saved := call.Saved{Interval: interval, Seen: c.Deadline.Add(-silence)}
 	for i, l := range [...]*feed.Leg{near, far} {
 		saved.Timers[i] = call.Timing{Interval: l.Dialog.Interval, Ours: l.Dialog.Refresher, Update: l.Dialog.Update, Last: l.Dialog.Refreshed}
 		if l.Dialog.Refresher && !l.Dialog.Update && l.Dialog.SDP == "" { // it was too long to be kept: only the end can refresh it now

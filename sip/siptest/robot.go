@@ -383,7 +383,11 @@ func (r *Robot) request(m *Message) {
 		r.answered("FINAL " + c.CallID)
 		r.seen[key] = r.Reply(m, Answer{Status: 200})
 	default:
-		r.seen[key] = r.Reply(m, Answer{Status: 200})
+		a := Answer{Status: 200}
+		if m.ToTag() != "" && (c == nil || c.Over) {
+			a.Status = 481
+		}
+		r.seen[key] = r.Reply(m, a)
 	}
 }
 
