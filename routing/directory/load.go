@@ -125,14 +125,13 @@ func LoadLine(v View, t *Tenant, key string) (*Line, bool, error) {
 		return nil, false, err
 	}
 	for _, r := range refs {
-		switch r.Kind {
-		case KindDevice:
+		if r.Kind == KindDevice {
 			d.Devices = append(d.Devices, r.Name)
-		case KindGroup:
+		}
+		if r.Kind == KindGroup {
 			if err := loadGroup(v, &d, r); err != nil {
 				return nil, false, err
 			}
-		default:
 		}
 	}
 	slices.Sort(d.Devices)
