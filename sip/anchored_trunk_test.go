@@ -74,6 +74,11 @@ func TestOutByTrunk(t *testing.T) {
 			x.leg.Ack(x.ana.Wait(t, "200 INVITE"))
 			start := time.Now()
 			x.ana.Patience, x.c1.Patience = 5*time.Hour, 5*time.Hour
+			for range 4 { // they are asked whether they are there
+				for _, p := range []*siptest.Phone{x.ana, x.c1} {
+					p.Reply(p.Wait(t, "OPTIONS"), siptest.Answer{Status: 200})
+				}
+			}
 			for _, p := range []*siptest.Phone{x.ana, x.c1} {
 				p.Reply(p.Wait(t, "BYE"), siptest.Answer{Status: 200})
 			}
