@@ -49,6 +49,7 @@ type request struct {
 	who  *principal // nil on endpoints that everyone may call
 	now  time.Time
 	body []byte
+	with []directory.Write // made in the same transaction: the end of the change that this is
 }
 
 func (q *request) ctx() context.Context { return q.http.Context() }

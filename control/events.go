@@ -298,7 +298,7 @@ func (sc *scope) setting(q *request, ev feed.SettingChanged) (any, error) {
 	if kind == directory.KindDomain {
 		domain = ev.Name
 	}
-	if kind == directory.KindCredential || kind == directory.KindTrunkKey || kind == directory.KindSignIn || !sc.domain(domain) {
+	if hiddenKind(kind) || !sc.domain(domain) {
 		return nil, nil
 	}
 	if sc.who.role == directory.RoleUser {
@@ -308,6 +308,13 @@ func (sc *scope) setting(q *request, ev feed.SettingChanged) (any, error) {
 		}
 	}
 	return settingEvent{At: ev.At, Domain: ev.Domain, Kind: ev.Kind, Name: ev.Name, Version: ev.Version, Deleted: ev.Deleted, Actor: ev.Actor}, nil
+}
+
+// hiddenKind reports whether nobody hears of changes of a kind.
+func hiddenKind(kind directory.Kind) bool {
+	return slices.Contains([]directory.Kind{
+		directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn, directory.KindPIN, directory.KindActivation,
+	}, kind)
 }
 
 // owns reports whether a document is the user's own. A change of a number or
@@ -323,6 +330,9 @@ func (sc *scope) owns(q *request, kind directory.Kind, name string) (bool, error
 		return name == sc.who.user, nil
 	case directory.KindForwarding:
 		return slices.Contains(sc.numbers, name), nil
+	case directory.KindSpeedDial:
+		device, _ := directory.SplitRemote(name)
+		return slices.Contains(sc.devices, device), nil
 	case directory.KindNumber, directory.KindDevice:
 		had := slices.Contains(sc.numbers, name) || slices.Contains(sc.devices, name)
 		if err := sc.load(q); err != nil {
@@ -330,7 +340,7 @@ func (sc *scope) owns(q *request, kind directory.Kind, name string) (bool, error
 		}
 		return had || slices.Contains(sc.numbers, name) || slices.Contains(sc.devices, name), nil
 	case directory.KindDomain, directory.KindSite, directory.KindGroup, directory.KindTrunk, directory.KindClass,
-		directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn:
+		directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn, directory.KindPIN, directory.KindActivation, directory.KindChange:
 		return false, nil
 	default:
 		return false, nil

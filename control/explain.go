@@ -162,7 +162,8 @@ func settingRef(domain, path string) (directory.Ref, bool) {
 		directory.KindPresenceTo, directory.KindCallMe, directory.KindRemote:
 		return ref, true
 	case directory.KindDomain, directory.KindSite, directory.KindUser, directory.KindDevice, directory.KindGroup,
-		directory.KindTrunk, directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn:
+		directory.KindTrunk, directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn,
+		directory.KindPIN, directory.KindSpeedDial, directory.KindActivation, directory.KindChange:
 		return directory.Ref{}, false
 	default:
 		return directory.Ref{}, false

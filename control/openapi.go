@@ -145,6 +145,11 @@ func operation(e endpoint, reg huma.Registry, problemRef *huma.Schema) *huma.Ope
 		}
 	}
 	op.Responses[strconv.Itoa(e.success())] = success(e, reg)
+	if len(e.query) > 0 && e.query[0].Name == "at" {
+		op.Responses["202"] = &huma.Response{
+			Description: "Accepted: it is made at that time", Content: map[string]*huma.MediaType{"application/json": {Schema: reg.Schema(typeOf[changeView](), true, "Change")}},
+		}
+	}
 	if e.conditional {
 		conditional(e, op)
 	}

@@ -10,13 +10,21 @@ import (
 	"bellhop/routing/directory"
 )
 
-// passwordMost is the longest password, in characters (behaviour.md §4).
-const passwordMost = 64
+// policies reads what a domain asks of passwords and PINs; outside of domains it
+// is the default.
+func (s *Server) policies(ctx context.Context, domain string) (directory.Domain, error) {
+	if domain == "" {
+		return directory.Domain{}, nil
+	}
+	doc, err := s.opts.Documents.Get(ctx, directory.Ref{Kind: directory.KindDomain, Name: domain})
+	if err != nil {
+		return directory.Domain{}, err
+	}
+	return directory.Parse[directory.Domain](directory.KindDomain, doc.Body)
+}
 
-// checkPassword returns every rule of the password policy that password breaks,
-// at the field it came in.
-func checkPassword(location, password string) []directory.Fault {
-	faults := directory.Password(password)
+// located puts faults at the field a secret came in.
+func located(location string, faults []directory.Fault) []directory.Fault {
 	for i := range faults {
 		faults[i].Location = location
 	}
@@ -107,8 +115,12 @@ func (s *Server) setPassword(q *request, domain, user, password string, own bool
 // passwordWrite makes the write that sets a password: it keeps the policy, and
 // none of the last passwords comes again.
 func (s *Server) passwordWrite(ctx context.Context, ref directory.Ref, location, password string, mustChange bool, now time.Time) (directory.Write, error) {
-	if faults := checkPassword(location, password); len(faults) > 0 {
-		return directory.Write{}, invalid(faults...)
+	d, err := s.policies(ctx, ref.Domain)
+	if err != nil {
+		return directory.Write{}, err
+	}
+	if faults := directory.Password(password, directory.PasswordLength(d)); len(faults) > 0 {
+		return directory.Write{}, invalid(located(location, faults)...)
 	}
 	var secret directory.SignIn
 	doc, err := s.opts.Documents.Get(ctx, ref)

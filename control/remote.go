@@ -12,6 +12,14 @@ func ownedRemote(_ *Server, _ *request, ref directory.Ref, _ map[string]any) (st
 	return user, nil
 }
 
+// ownedByDevice is the owner of a speed dial: the device's.
+func ownedByDevice(s *Server, q *request, ref directory.Ref, _ map[string]any) (string, error) {
+	device, _ := directory.SplitRemote(ref.Name)
+	_, d, err := s.current(q.ctx(), directory.Ref{Domain: ref.Domain, Kind: directory.KindDevice, Name: device})
+	user, _ := d["user"].(string)
+	return user, err
+}
+
 // beforeRemote writes a number that is dialled outside in its E.164 form, so
 // that a call from it is known by it (snr.inbound).
 func (s *Server) beforeRemote(q *request, w *pending) error {
@@ -38,7 +46,8 @@ func (s *Server) beforeRemote(q *request, w *pending) error {
 }
 
 // allOf lists the documents of a kind that hang on one thing: the remote
-// destinations of a user. There are few of them, so they are one page.
+// destinations of a user, the speed dials of a device. There are few of them, so
+// they are one page.
 func (rs *resource) allOf(s *Server, q *request) (reply, error) {
 	of, err := rs.ref(q)
 	if err != nil {
@@ -51,7 +60,7 @@ func (rs *resource) allOf(s *Server, q *request) (reply, error) {
 		return reply{}, err
 	}
 	out := list[map[string]any]{Items: []map[string]any{}}
-	err = s.remotes(q, of.Domain, rs.parentOf(of.Name), func(d directory.Document, m map[string]any) {
+	err = s.hanging(q, rs.kind, of.Domain, rs.parentOf(of.Name), func(d directory.Document, m map[string]any) {
 		m[rs.singular], m["etag"] = rs.called(d.Name), d.Version.String()
 		out.Items = append(out.Items, m)
 	})
@@ -60,10 +69,16 @@ func (rs *resource) allOf(s *Server, q *request) (reply, error) {
 
 // remotes calls f for the remote destinations of a user.
 func (s *Server) remotes(q *request, domain, user string, f func(directory.Document, map[string]any)) error {
-	// The search finds other users' whose name ends like this one's, too.
-	search := directory.Query{Limit: pageMost, Q: directory.RemoteName(user, "")}
+	return s.hanging(q, directory.KindRemote, domain, user, f)
+}
+
+// hanging calls f for the documents of a kind that hang on one thing, its name
+// being the first part of theirs.
+func (s *Server) hanging(q *request, kind directory.Kind, domain, of string, f func(directory.Document, map[string]any)) error {
+	// The search finds those of other things whose name ends like this one's, too.
+	search := directory.Query{Limit: pageMost, Q: directory.RemoteName(of, "")}
 	for {
-		docs, next, err := s.opts.Documents.List(q.ctx(), domain, directory.KindRemote, search)
+		docs, next, err := s.opts.Documents.List(q.ctx(), domain, kind, search)
 		if err != nil {
 			return err
 		}

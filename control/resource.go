@@ -212,7 +212,7 @@ func (rs *resource) put(s *Server, q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.change(q, rs, input, false)
+	return s.nowOrLater(q, rs, input, false)
 }
 
 func (rs *resource) patch(s *Server, q *request) (reply, error) {
@@ -220,11 +220,18 @@ func (rs *resource) patch(s *Server, q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return s.change(q, rs, input, true)
+	return s.nowOrLater(q, rs, input, true)
 }
 
 func (rs *resource) remove(s *Server, q *request) (reply, error) {
-	return s.change(q, rs, nil, false)
+	return s.nowOrLater(q, rs, nil, false)
+}
+
+func (s *Server) nowOrLater(q *request, rs *resource, input map[string]any, patch bool) (reply, error) {
+	if q.query("at") != "" {
+		return s.later(q, rs, input, patch)
+	}
+	return s.change(q, rs, input, patch)
 }
 
 // changeTries bounds how often a write without a condition is made anew after
@@ -262,32 +269,38 @@ func (s *Server) change(q *request, rs *resource, input map[string]any, patch bo
 // errRaced says that the state a write was checked against is gone.
 var errRaced = errors.New("control: the document changed meanwhile")
 
-func (s *Server) attempt(q *request, rs *resource, cond condition, w *pending) error {
+// prepare makes every check of a write that needs no transaction, and the writes
+// that it takes: none to remove settings that nobody wrote.
+func (s *Server) prepare(q *request, rs *resource, cond condition, w *pending) ([]directory.Write, error) {
 	var err error
 	if w.now, w.old, err = s.current(q.ctx(), w.ref); err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.mayWrite(q, rs, w); err != nil {
-		return err
+		return nil, err
 	}
 	missing := w.now.Version.IsZero()
 	if missing && !rs.settings && (w.patch || w.input == nil) && !cond.given {
-		return notFound()
+		return nil, notFound()
 	}
 	if err := s.needsParent(q, rs, w.ref); err != nil {
-		return err
+		return nil, err
 	}
 	if err := cond.check(w.now.Version, rs.settings); err != nil {
-		return err
+		return nil, err
 	}
 	if w.input == nil && missing {
-		return nil // settings nobody wrote have nothing to remove
+		return nil, nil
 	}
-	ws, err := s.writes(q, rs, cond, w)
-	if err != nil {
+	return s.writes(q, rs, cond, w)
+}
+
+func (s *Server) attempt(q *request, rs *resource, cond condition, w *pending) error {
+	ws, err := s.prepare(q, rs, cond, w)
+	if err != nil || len(ws) == 0 {
 		return err
 	}
-	docs, err := s.opts.Documents.Apply(q.ctx(), q.author(), ws)
+	docs, err := s.opts.Documents.Apply(q.ctx(), q.author(), append(ws, q.with...))
 	if errors.Is(err, directory.ErrVersion) || errors.Is(err, directory.ErrExists) {
 		return errRaced
 	}

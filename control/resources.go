@@ -70,6 +70,10 @@ func resources() []*resource {
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresence, path: "/presence", before: (*Server).beforePresence, decorate: (*Server).viewPresence}},
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresenceTo, path: "/presence/forwarding"}},
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindCallMe, path: "/callme"}},
+		{domain + "/devices/{device}", "/v1/me/devices/{device}", resource{
+			kind: directory.KindSpeedDial, path: "/speed-dials/{position}", list: "/speed-dials", id: "position",
+			param: "device", singular: "position", owner: ownedByDevice, parent: directory.KindDevice,
+		}},
 		{domain + "/users/{user}", "/v1/me", resource{
 			kind: directory.KindRemote, path: "/remote-destinations/{id}", list: "/remote-destinations", id: "id",
 			param: "user", singular: "id", owner: ownedRemote, parent: directory.KindUser, before: (*Server).beforeRemote,
@@ -146,6 +150,9 @@ func (rs *resource) endpoints() []endpoint {
 	}
 	for i := range es {
 		es[i].tag = tag
+		if es[i].path == rs.path && es[i].method != http.MethodGet {
+			es[i].query = []param{{"at", "a time in the future: the change is made then (202, see .../changes)", ""}}
+		}
 	}
 	return es
 }

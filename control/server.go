@@ -61,6 +61,8 @@ type Server struct {
 	openapi     []byte
 	docs        []byte
 	openStreams atomic.Int64
+	resources   []*resource
+	planned     chan struct{} // a change was added: [Server.runChanges] looks
 	stopping    chan struct{} // closed when Run ends: streams end
 	stopOnce    sync.Once
 }
@@ -73,7 +75,7 @@ func New(opts Options) (*Server, error) {
 	if n := len(opts.AdminToken); n > 0 && n < minAdminToken {
 		return nil, fmt.Errorf("control: the admin token has %d characters, %d are the least", n, minAdminToken)
 	}
-	s := &Server{opts: opts, log: opts.Logger, hasher: newHasher(fullCost()), brake: newBrake(), hub: newHub(opts.Feed, hubRing), stopping: make(chan struct{})}
+	s := &Server{opts: opts, log: opts.Logger, hasher: newHasher(fullCost()), brake: newBrake(), hub: newHub(opts.Feed, hubRing), stopping: make(chan struct{}), resources: resources(), planned: make(chan struct{}, 1)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -84,7 +86,7 @@ func New(opts Options) (*Server, error) {
 	if s.metrics, err = newMetrics(opts.Registerer); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
-	es := endpoints()
+	es := endpoints(s.resources)
 	if s.openapi, s.docs, err = describe(es, opts.Version); err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}
@@ -100,10 +102,13 @@ func (s *Server) Handler() http.Handler { return s.handler }
 // Operations serves /healthz, /readyz and /metrics for a listener of their own.
 func (s *Server) Operations() http.Handler { return s.operations }
 
-// Run drains the feed until ctx ends and waits for what it started. Event
+// Run drains the feed and makes changes whose time has come, until ctx ends, and waits for what it started. Event
 // streams end with it, so that a graceful stop of the HTTP server is not held up.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.stopOnce.Do(func() { close(s.stopping) })
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() { s.runChanges(ctx) })
 	if s.opts.Feed == nil {
 		<-ctx.Done()
 		return nil
@@ -113,14 +118,17 @@ func (s *Server) Run(ctx context.Context) error {
 }
 
 // endpoints is the table of the whole API.
-func endpoints() []endpoint {
+func endpoints(all []*resource) []endpoint {
 	var es []endpoint
-	for _, rs := range resources() {
+	for _, rs := range all {
 		es = append(es, rs.endpoints()...)
 	}
 	es = append(es, sessionEndpoints()...)
 	es = append(es, meEndpoints()...)
 	es = append(es, importEndpoint())
+	es = append(es, changeEndpoints()...)
+	es = append(es, pinEndpoints()...)
+	es = append(es, activationEndpoints()...)
 	es = append(es, trunkEndpoints()...)
 	es = append(es, callEndpoints()...)
 	return append(es, nodeEndpoints()...)

@@ -97,7 +97,7 @@ func (s *Server) checkSignIn(ctx context.Context, in signInRequest) (*principal,
 		return nil, secret, doc, err
 	}
 	password := in.Password
-	if len(password) > passwordMost*4 {
+	if len(password) > directory.MaxPassword*4 {
 		password, secret.Hash = "", ""
 	}
 	ok, err := s.hasher.verify(ctx, secret.Hash, password)

@@ -40,7 +40,9 @@ func docType(kind directory.Kind) reflect.Type {
 		return typeOf[directory.CallMe]()
 	case directory.KindRemote:
 		return typeOf[directory.RemoteDestination]()
-	case directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn: // never shown
+	case directory.KindSpeedDial:
+		return typeOf[directory.SpeedDial]()
+	case directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn, directory.KindPIN, directory.KindActivation, directory.KindChange: // never shown as they are
 		return nil
 	default:
 		return nil

@@ -86,7 +86,17 @@ func (c *checker) write(w Write) error {
 		return c.remote(v)
 	case Forwarding:
 		return c.forwarding(v)
-	case DND, SignIn:
+	case SpeedDial:
+		device, _ := SplitRemote(c.ref.Name)
+		return c.refer("", Ref{c.ref.Domain, KindDevice, device})
+	case Activation:
+		return c.refer("device", Ref{v.Domain, KindDevice, v.Device})
+	case Change:
+		if v.Domain == "" {
+			return nil
+		}
+		return c.refer("domain", Ref{Kind: KindDomain, Name: v.Domain})
+	case DND, SignIn, PIN:
 		return c.refer("", Ref{c.ref.Domain, KindUser, c.ref.Name})
 	case Presence:
 		if v.Status == StatusDND {
@@ -184,6 +194,11 @@ func (c *checker) user(u User) error {
 	}
 	if u.PrimaryDevice != "" {
 		if err := c.refer("primary_device", Ref{c.ref.Domain, KindDevice, u.PrimaryDevice}); err != nil {
+			return err
+		}
+	}
+	if u.ConferenceCode != "" {
+		if err := c.unique("conference_code", Key{IndexCode, c.ref.Domain + "/" + u.ConferenceCode}); err != nil {
 			return err
 		}
 	}
@@ -301,8 +316,12 @@ func (c *checker) device(d Device) error {
 			return err
 		}
 		refs = slices.DeleteFunc(refs, func(r Ref) bool { return r.Kind != KindDevice })
-		if len(refs) > MaxDevices {
-			c.fault("user", RuleDevices, fmt.Sprintf("%s has %d devices already, the most there can be", d.User, MaxDevices))
+		dom, _, err := load[Domain](c.v, Ref{Kind: KindDomain, Name: c.ref.Domain})
+		if err != nil {
+			return err
+		}
+		if most := firstOf(dom.Policies.DevicesPerUser, MaxDevices); len(refs) > most {
+			c.fault("user", RuleDevices, fmt.Sprintf("%s has %d devices already, the most there can be", d.User, most))
 		}
 	}
 	for i, l := range d.Lines {
@@ -310,7 +329,38 @@ func (c *checker) device(d Device) error {
 			return err
 		}
 	}
+	if d.Kind == DeviceHandset {
+		if err := c.handset(d); err != nil {
+			return err
+		}
+	}
 	return c.alone()
+}
+
+// handset finds fault with a number that is logged in at another handset, and says
+// who has it (behaviour.md §4).
+func (c *checker) handset(d Device) error {
+	for i, l := range d.Lines {
+		refs, err := c.v.Find(Key{IndexLine, c.ref.Domain + "/" + l.Number})
+		if err != nil {
+			return err
+		}
+		for _, r := range refs {
+			other, ok, err := load[Device](c.v, r)
+			if err != nil {
+				return err
+			}
+			if !ok || r == c.ref || other.Kind != DeviceHandset {
+				continue
+			}
+			who := "handset " + r.Name
+			if other.User != "" {
+				who += " of " + other.User
+			}
+			c.fault(fmt.Sprintf("lines[%d].number", i), RuleHandset, l.Number+" is logged in at "+who)
+		}
+	}
+	return nil
 }
 
 func (c *checker) secret(s Secret) error {
@@ -376,7 +426,7 @@ func (c *checker) holders() ([]Ref, error) {
 	case KindClass:
 		return c.v.Find(Key{IndexClass, name})
 	case KindGroup, KindTrunk, KindForwarding, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindRemote,
-		KindCredential, KindTrunkKey, KindSignIn:
+		KindCredential, KindTrunkKey, KindSignIn, KindPIN, KindSpeedDial, KindActivation, KindChange:
 		return nil, nil
 	default:
 		return nil, nil
@@ -393,7 +443,12 @@ func validName(r Ref) bool {
 	case KindRemote:
 		user, id := SplitRemote(r.Name)
 		return validName(Ref{r.Domain, KindUser, user}) && isWord(id)
-	case KindUser, KindDevice, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindCredential, KindSignIn:
+	case KindSpeedDial:
+		device, position := SplitRemote(r.Name)
+		return validName(Ref{r.Domain, KindDevice, device}) && speedDialPosition(position)
+	case KindActivation, KindChange:
+		return r.Domain == "" && isWord(r.Name)
+	case KindUser, KindDevice, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindCredential, KindSignIn, KindPIN:
 		// Not a number: those are looked for first (dial.number).
 		return isWord(r.Name) && strings.Trim(r.Name, "0123456789") != "" && (r.Domain != "" || r.Kind == KindUser || r.Kind == KindSignIn)
 	case KindSite, KindGroup, KindTrunk, KindTrunkKey, KindClass:

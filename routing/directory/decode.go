@@ -13,7 +13,8 @@ import (
 // in and numbers in their kept form, and with all faults at once. The value is
 // a [Domain], [Site], [User], [Number], [Device], [Group], [Trunk], [Class],
 // [Forwarding], [DND], [Presence], [PresenceForwarding], [CallMe],
-// [RemoteDestination], [Secret], [TrunkKey] or [SignIn].
+// [RemoteDestination], [Secret], [TrunkKey], [SignIn], [PIN], [SpeedDial],
+// [Activation] or [Change].
 // Faults that need other documents are found by [Check].
 func Decode(kind Kind, body []byte) (any, []Fault) {
 	d := &decoder{}
@@ -53,6 +54,14 @@ func Decode(kind Kind, body []byte) (any, []Fault) {
 		v = read(d, body, (*decoder).secret)
 	case KindSignIn:
 		v = read(d, body, (*decoder).signIn)
+	case KindPIN:
+		v = read(d, body, (*decoder).pin)
+	case KindSpeedDial:
+		v = read(d, body, (*decoder).speedDial)
+	case KindActivation:
+		v = read(d, body, (*decoder).activation)
+	case KindChange:
+		v = read(d, body, (*decoder).change)
 	default:
 		return nil, []Fault{{Location: "", Message: "there is no kind " + string(kind), Rule: RuleSyntax}}
 	}

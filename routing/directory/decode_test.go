@@ -188,7 +188,7 @@ func TestPassword(t *testing.T) {
 		"":                                 "password.length password.upper password.lower password.digit password.special",
 	} {
 		var rules []string
-		for _, f := range directory.Password(pw) {
+		for _, f := range directory.Password(pw, directory.MinPassword) {
 			rules = append(rules, f.Rule)
 		}
 		if got := strings.Join(rules, " "); got != want {
@@ -239,6 +239,7 @@ func FuzzDecode(f *testing.F) {
 		directory.KindGroup, directory.KindTrunk, directory.KindClass, directory.KindForwarding, directory.KindDND,
 		directory.KindPresence, directory.KindPresenceTo, directory.KindCredential, directory.KindSignIn,
 		directory.KindCallMe, directory.KindRemote, directory.KindTrunkKey,
+		directory.KindPIN, directory.KindSpeedDial, directory.KindActivation, directory.KindChange,
 	}
 	for i := range kinds {
 		f.Add(uint8(i), []byte(`{"realm":"r","aliases":["a"],"ring_time":"PT18S","lines":[{"number":"1"}],"all":{"both":{"enabled":true,"target":"sip:a@b"}}}`))

@@ -34,6 +34,10 @@ const (
 	KindCredential Kind = "credentials"         // of a device; sealed
 	KindTrunkKey   Kind = "trunk-credentials"   // of a trunk, whose name it has; sealed
 	KindSignIn     Kind = "sign-ins"            // of a user: password hash and history; never in history
+	KindPIN        Kind = "pins"                // of a user; never in history
+	KindSpeedDial  Kind = "speed-dials"         // of a device; Name is "device/position"
+	KindActivation Kind = "activations"         // of a device; Domain is ""; never in history
+	KindChange     Kind = "changes"             // what is written at a later time; Domain is ""
 )
 
 // A Ref names a document. Domain is the canonical domain name; it is "" for

@@ -35,6 +35,9 @@ func (d *decoder) domain(o *object) Domain {
 		BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers"), Retention: d.retention(p.sub("retention")), Limits: d.limits(p),
 	}
 	d.codes(p, &v.Policies)
+	v.Policies.PINLength = p.count("pin_length", MinPIN, MaxPIN)
+	v.Policies.PasswordLength = p.count("password_length", MinPassword, MaxPassword)
+	v.Policies.DevicesPerUser = p.count("devices_per_user", 1, MaxDevices)
 	p.done()
 	f := o.sub("defaults")
 	v.Defaults = Defaults{
@@ -71,6 +74,11 @@ func (d *decoder) user(o *object) User {
 		Language:      o.text("language"),
 		TimeZone:      o.text("time_zone"),
 		PrimaryDevice: o.text("primary_device"),
+
+		ConferenceCode: o.text("conference_code"),
+	}
+	if c := v.ConferenceCode; c != "" && (len(c) < 3 || len(c) > 10 || strings.Trim(c, "0123456789") != "") {
+		d.fault("conference_code", RuleAccessCode, "must be 3 to 10 digits")
 	}
 	if v.Email != "" && strings.Count(v.Email, "@") != 1 {
 		d.fault("email", RuleValue, "is not an e-mail address")
@@ -111,7 +119,7 @@ func (d *decoder) number(o *object) Number {
 func (d *decoder) device(o *object) Device {
 	v := Device{
 		User:      o.text("user"),
-		Kind:      o.choice("kind", DeviceDesk, DeviceDesk, DeviceSoft, DeviceBrowser),
+		Kind:      o.choice("kind", DeviceDesk, DeviceDesk, DeviceSoft, DeviceBrowser, DeviceHandset),
 		MAC:       strings.ToLower(strings.NewReplacer(":", "", "-", "", ".", "").Replace(o.text("mac"))),
 		DNDAlert:  o.choice("dnd_alert", "", "none", "beep", "flash"),
 		HoldMusic: o.text("hold_music"),

@@ -1,11 +1,23 @@
 package directory
 
-import "unicode/utf8"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
-// Password returns the rules of behaviour.md §4 that a new password breaks,
-// all of them. That it is none of the last five is for who has the hashes to
-// check: rule [RulePasswordReused].
-func Password(pw string) []Fault {
+// Lengths of a password in characters; a domain may ask for more than the least.
+const (
+	MinPassword = 8
+	MaxPassword = 64
+)
+
+// PasswordLength is how many characters a password of the domain has at least.
+func PasswordLength(d Domain) int { return firstOf(d.Policies.PasswordLength, MinPassword) }
+
+// Password returns the rules of behaviour.md §4 that a new password of at least
+// length characters breaks, all of them. That it is none of the last five is for
+// who has the hashes to check: rule [RulePasswordReused].
+func Password(pw string, length int) []Fault {
 	var upper, lower, digit, special bool
 	for _, r := range pw {
 		switch {
@@ -26,7 +38,7 @@ func Password(pw string) []Fault {
 		}
 	}
 	n := utf8.RuneCountInString(pw)
-	say(n < 8 || n > 64, "password.length", "must have 8 to 64 characters")
+	say(n < length || n > MaxPassword, "password.length", fmt.Sprintf("must have %d to %d characters", length, MaxPassword))
 	say(!upper, "password.upper", "must have an upper case letter")
 	say(!lower, "password.lower", "must have a lower case letter")
 	say(!digit, "password.digit", "must have a digit")

@@ -23,9 +23,14 @@ func (r Ref) Path() string {
 		return "trunks/" + r.Name + "/credentials"
 	case KindSignIn:
 		return "users/" + r.Name + "/password"
+	case KindPIN:
+		return "users/" + r.Name + "/pin"
+	case KindSpeedDial:
+		device, position := SplitRemote(r.Name)
+		return "devices/" + device + "/speed-dials/" + position
 	case KindCredential:
 		return "devices/" + r.Name + "/credentials"
-	case KindDomain, KindSite, KindUser, KindNumber, KindDevice, KindGroup, KindTrunk, KindClass:
+	case KindDomain, KindSite, KindUser, KindNumber, KindDevice, KindGroup, KindTrunk, KindClass, KindActivation, KindChange:
 		return string(r.Kind) + "/" + r.Name
 	default:
 		return string(r.Kind) + "/" + r.Name
@@ -61,7 +66,8 @@ func ParsePath(domain, path string) (Ref, bool) {
 	case KindDomain:
 		r.Domain = ""
 		return r, name == domain
-	case KindForwarding, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindRemote, KindCredential, KindTrunkKey, KindSignIn:
+	case KindForwarding, KindDND, KindPresence, KindPresenceTo, KindCallMe, KindRemote, KindCredential, KindTrunkKey, KindSignIn,
+		KindPIN, KindSpeedDial, KindActivation, KindChange:
 		return Ref{}, false
 	default:
 		return Ref{}, false

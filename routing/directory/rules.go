@@ -22,7 +22,10 @@ const (
 
 	RuleCode = "forward.authorization-code" // a number that needs an authorization code forwards
 
-	RuleFeature   = "dial.feature"   // a code that means something else already, or cannot be one
-	RuleService   = "dial.service"   // a service number that means something else already
-	RuleEmergency = "dial.emergency" // a number by which one calls for help
+	RuleFeature    = "dial.feature"      // a code that means something else already, or cannot be one
+	RuleService    = "dial.service"      // a service number that means something else already
+	RuleEmergency  = "dial.emergency"    // a number by which one calls for help
+	RuleSpeedDial  = "speed-dial.syntax" // neither a number nor one with digits behind it
+	RuleAccessCode = "access-code"       // of a conference: 3 to 10 digits
+	RuleHandset    = "handset.taken"     // a number is logged in at another handset
 )

@@ -26,6 +26,11 @@ type Policies struct {
 	// EmergencyNumbers are dialled for help (dial.emergency); nil: those of the
 	// region. An empty list is none at all.
 	EmergencyNumbers []string `json:"emergency_numbers,omitzero"`
+	// PINLength and PasswordLength are the least digits of a PIN, 4 to 128 (default
+	// 6), and the least characters of a password, 8 to 64 (default 8).
+	PINLength      int `json:"pin_length,omitempty"`
+	PasswordLength int `json:"password_length,omitempty"`
+	DevicesPerUser int `json:"devices_per_user,omitempty"` // 1 to 10, which is the default
 
 	Retention Retention `json:"retention,omitzero"` // how long is kept what people did
 	// Limits hold for all calls of the domain together (limit.*).
@@ -69,6 +74,9 @@ type User struct {
 	Language      string   `json:"language,omitempty"` // BCP 47
 	TimeZone      string   `json:"time_zone,omitempty"`
 	PrimaryDevice string   `json:"primary_device,omitempty"`
+	// ConferenceCode is the access code of the user's conference: 3 to 10 digits,
+	// unique in the domain.
+	ConferenceCode string `json:"conference_code,omitempty"`
 }
 
 // The states of a number. Only an active one can be called.
@@ -106,6 +114,8 @@ const (
 	DeviceDesk    = "desk"
 	DeviceSoft    = "soft"
 	DeviceBrowser = "browser"
+	// DeviceHandset is one that people log in at: a number is on one handset at a time.
+	DeviceHandset = "handset"
 )
 
 // A Device is something that registers; the name of the document is its

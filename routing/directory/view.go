@@ -17,11 +17,12 @@ const (
 	IndexLine   Index = "line"   // devices, users and groups by "domain/number"
 	IndexClass  Index = "class"  // domains, sites and numbers by "domain/class"
 	IndexSite   Index = "site"   // numbers by "domain/site"
-	IndexDevice Index = "device" // credentials and users by "domain/device"
+	IndexDevice Index = "device" // credentials, users, speed dials and activations by "domain/device"
 	IndexOwner  Index = "owner"  // remote destinations by "domain/user"; they go with the user
 	IndexReach  Index = "reach"  // remote destinations by "domain/number", as it is kept
 	// IndexUsername finds the credentials of trunks by "domain/username".
 	IndexUsername Index = "username"
+	IndexCode     Index = "code"  // users by "domain/code" of their conference
 	IndexTrunk    Index = "trunk" // trunks by "domain", and all of the system by "*"
 )
 
@@ -64,6 +65,7 @@ func Keys(ref Ref, body []byte) []Key {
 			add(in(IndexLine, n), n)
 		}
 		add(in(IndexDevice, v.PrimaryDevice), v.PrimaryDevice)
+		add(in(IndexCode, v.ConferenceCode), v.ConferenceCode)
 	case Number:
 		add(Key{IndexPublic, v.Public}, v.Public)
 		add(in(IndexUser, v.User), v.User)
@@ -93,6 +95,11 @@ func Keys(ref Ref, body []byte) []Key {
 		add(in(IndexUsername, v.Username), v.Username)
 	case Secret:
 		add(in(IndexDevice, v.Device), v.Device)
+	case SpeedDial:
+		device, _ := SplitRemote(ref.Name)
+		add(in(IndexDevice, device), device)
+	case Activation:
+		add(Key{IndexDevice, v.Domain + "/" + v.Device}, v.Device)
 	}
 	return keys
 }
@@ -122,24 +129,24 @@ func Dependents(v View, ref Ref) ([]Ref, error) {
 	case KindNumber:
 		return of(KindForwarding), nil
 	case KindUser:
-		return found(v, of(KindDND, KindPresence, KindPresenceTo, KindCallMe, KindSignIn), Key{IndexOwner, name}, KindRemote)
+		return found(v, of(KindDND, KindPresence, KindPresenceTo, KindCallMe, KindSignIn, KindPIN), Key{IndexOwner, name}, KindRemote)
 	case KindDevice: // credentials under other usernames too
-		return found(v, of(KindCredential), Key{IndexDevice, name}, KindCredential)
+		return found(v, of(KindCredential), Key{IndexDevice, name}, KindCredential, KindSpeedDial, KindActivation)
 	case KindTrunk:
 		return of(KindTrunkKey), nil
 	case KindDomain, KindSite, KindGroup, KindClass, KindForwarding, KindDND, KindPresence, KindPresenceTo,
-		KindCallMe, KindRemote, KindCredential, KindTrunkKey, KindSignIn:
+		KindCallMe, KindRemote, KindCredential, KindTrunkKey, KindSignIn, KindPIN, KindSpeedDial, KindActivation, KindChange:
 		return nil, nil
 	default:
 		return nil, nil
 	}
 }
 
-// found adds the documents of a kind under a key to refs.
-func found(v View, refs []Ref, key Key, kind Kind) ([]Ref, error) {
+// found adds the documents of some kinds under a key to refs.
+func found(v View, refs []Ref, key Key, kinds ...Kind) ([]Ref, error) {
 	more, err := v.Find(key)
 	for _, r := range more {
-		if r.Kind == kind && !slices.Contains(refs, r) {
+		if slices.Contains(kinds, r.Kind) && !slices.Contains(refs, r) {
 			refs = append(refs, r)
 		}
 	}

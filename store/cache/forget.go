@@ -290,7 +290,7 @@ func (t *touched) add(d *directory.Document) {
 		t.devices[name] = true
 	case directory.KindCredential:
 		t.usernames[name] = true
-	case directory.KindTrunk, directory.KindTrunkKey, directory.KindSignIn: // no entry depends on it
+	case directory.KindTrunk, directory.KindTrunkKey, directory.KindSignIn, directory.KindPIN, directory.KindSpeedDial, directory.KindActivation, directory.KindChange: // no entry depends on it
 	default:
 		t.domains[d.Domain] = true
 	}
@@ -301,7 +301,7 @@ func (t *touched) add(d *directory.Document) {
 		case directory.IndexLine:
 			t.numbers[k.Value] = true
 		case directory.IndexDevice, directory.IndexHost, directory.IndexPublic, directory.IndexClass, directory.IndexSite,
-			directory.IndexOwner, directory.IndexReach, directory.IndexTrunk, directory.IndexUsername:
+			directory.IndexOwner, directory.IndexReach, directory.IndexTrunk, directory.IndexUsername, directory.IndexCode:
 		default:
 		}
 	}
@@ -454,7 +454,7 @@ func (c *Cache) Warm(ctx context.Context) error {
 				keys = append(keys, key{kindCredential, domain, ref.Name})
 			case directory.KindDomain, directory.KindSite, directory.KindGroup, directory.KindTrunk, directory.KindClass,
 				directory.KindForwarding, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe, directory.KindRemote,
-				directory.KindTrunkKey, directory.KindSignIn:
+				directory.KindTrunkKey, directory.KindSignIn, directory.KindPIN, directory.KindSpeedDial, directory.KindActivation, directory.KindChange:
 			default:
 			}
 		}

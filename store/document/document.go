@@ -126,7 +126,8 @@ func write(tx Tx, doc directory.Document) error {
 
 // Secret reports whether documents of a kind never reach history (trust.md §2).
 func Secret(k directory.Kind) bool {
-	return k == directory.KindCredential || k == directory.KindTrunkKey || k == directory.KindSignIn
+	return k == directory.KindCredential || k == directory.KindTrunkKey || k == directory.KindSignIn ||
+		k == directory.KindPIN || k == directory.KindActivation
 }
 
 // domains returns the domains whose versions ws increment, sorted, so that two
