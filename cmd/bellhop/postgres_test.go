@@ -22,23 +22,23 @@ const adminToken = "0123456789012345678901234567890123456789"
 
 // node starts a daemon with a configuration file on a database. It is a house
 // without people; there may be several on one database.
-func node(t *testing.T, number int, url, keys string) *house {
+func node(t *testing.T, number int, url, redis, keys string) *house {
 	t.Helper()
-	h := &house{dir: t.TempDir(), info: &demoInfo{SIP: "127.0.0.1:" + freePort(t), HTTPS: "https://localhost:" + freePort(t)}, args: []string{"127.0.0.1:" + freePort(t)}} // where it says how it is
-	h.configure(t, number, url, keys)
+	h := &house{dir: t.TempDir(), info: &demoInfo{SIP: "127.0.0.1:" + freePort(t), HTTPS: "https://localhost:" + freePort(t)}, ops: "127.0.0.1:" + freePort(t)}
+	h.configure(t, number, url, redis, keys)
 	h.serve(t)
 	return h
 }
 
-// configure writes the files of a node.
-func (h *house) configure(t *testing.T, number int, url, keys string) {
+// configure writes the files of a node; redis is "" for none.
+func (h *house) configure(t *testing.T, number int, url, redis, keys string) {
 	t.Helper()
 	if err := selfSigned(filepath.Join(h.dir, "c.pem"), filepath.Join(h.dir, "k.pem"), []string{"localhost"}, nil); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("node: {number: %d}\nsip: {listeners: [{bind: '%s'}], digest: [MD5]}\nhttps: {bind: '%s', cert: c.pem, key: k.pem}\n"+
-		"metrics: {bind: '%s'}\nstore: {dir: state, url: '%s', timeout: 1s}\nkeys: {dir: '%s'}\n",
-		number, h.info.SIP, strings.Replace(strings.TrimPrefix(h.info.HTTPS, "https://"), "localhost", "127.0.0.1", 1), h.args[0], url, keys)
+	text := fmt.Sprintf("node: {number: %d}\nsip: {listeners: [{bind: '%[2]s'}, {bind: '%[2]s', transport: tcp}], digest: [MD5]}\nhttps: {bind: '%[3]s', cert: c.pem, key: k.pem}\n"+
+		"metrics: {bind: '%[4]s'}\nstore: {dir: state, url: '%[5]s', redis: '%[6]s', timeout: 1s}\nkeys: {dir: '%[7]s'}\n",
+		number, h.info.SIP, strings.Replace(strings.TrimPrefix(h.info.HTTPS, "https://"), "localhost", "127.0.0.1", 1), h.ops, url, redis, keys)
 	for file, text := range map[string]string{"b.yaml": text, "token": adminToken} {
 		if err := os.WriteFile(filepath.Join(h.dir, file), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -61,19 +61,47 @@ func (h *house) serve(t *testing.T) {
 // readyz is what a node says of itself; it asks no store.
 func (h *house) readyz(t *testing.T) string {
 	t.Helper()
-	res, err := http.Get("http://" + h.args[0] + "/readyz")
+	status, body := h.asks(t, "/readyz")
+	if status != http.StatusOK {
+		t.Errorf("/readyz = %d %s", status, body)
+	}
+	return body
+}
+
+// asks asks a node for health or metrics.
+func (h *house) asks(t *testing.T, path string) (status int, body string) {
+	t.Helper()
+	res, err := http.Get("http://" + h.ops + path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	text, err := io.ReadAll(res.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if res.StatusCode != http.StatusOK {
-		t.Errorf("/readyz = %d %s", res.StatusCode, body)
+	return res.StatusCode, string(text)
+}
+
+// people makes a domain with ana at 1001 and ben at 1002, and returns the secrets
+// of their desk phones, by number.
+func (h *house) people(t *testing.T) (secrets map[string]string) {
+	t.Helper()
+	secrets = make(map[string]string)
+	if err := h.api.do(t.Context(), http.MethodPut, inDomain(demoDomain), object{"region": "DE", "aliases": []string{"127.0.0.1"}}, nil); err != nil {
+		t.Fatal(err)
 	}
-	return string(body)
+	for number, user := range map[string]string{"1001": "ana", "1002": "ben"} {
+		h.put(t, "/users/"+user, object{})
+		h.put(t, "/numbers/"+number, object{"user": user})
+		h.put(t, "/devices/desk-"+number, object{"user": user, "kind": "desk", "lines": []object{{"number": number}}})
+		var made struct{ Secret string }
+		if err := h.api.do(t.Context(), http.MethodPost, inDomain(demoDomain, "devices", "desk-"+number)+"/credentials", object{}, &made); err != nil {
+			t.Fatal(err)
+		}
+		secrets[number] = made.Secret
+	}
+	return secrets
 }
 
 // eventually waits until ok.
@@ -99,35 +127,20 @@ func TestE2EPostgres(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	url, keys := db.Schema(t), filepath.Join(t.TempDir(), "keys")
+	url := db.Schema(t)
 
 	// A node makes no ring by itself.
-	lone := &house{dir: t.TempDir(), info: &demoInfo{SIP: "127.0.0.1:0", HTTPS: "https://127.0.0.1:0"}, args: []string{"127.0.0.1:0"}}
-	lone.configure(t, 9, url, "keys")
+	lone := &house{dir: t.TempDir(), info: &demoInfo{SIP: "127.0.0.1:0", HTTPS: "https://127.0.0.1:0"}, ops: "127.0.0.1:0"}
+	lone.configure(t, 9, url, "", "keys")
 	cmd := exec.Command(binary(t), "serve", "-c", "b.yaml")
 	cmd.Dir = lone.dir
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "keys.dir: ") || !strings.Contains(string(out), "bellhop keys") {
 		t.Errorf("serve without a key ring says %s", out)
 	}
-	if out, err := exec.Command(binary(t), "keys", keys).CombinedOutput(); err != nil {
-		t.Fatalf("bellhop keys: %v %s", err, out)
-	}
+	keys := makeKeys(t)
 
-	one, two := node(t, 1, url, keys), node(t, 2, url, keys)
-	secrets := make(map[string]string)
-	if err := one.api.do(t.Context(), http.MethodPut, inDomain(demoDomain), object{"region": "DE", "aliases": []string{"127.0.0.1"}}, nil); err != nil {
-		t.Fatal(err)
-	}
-	for number, user := range map[string]string{"1001": "ana", "1002": "ben"} {
-		one.put(t, "/users/"+user, object{})
-		one.put(t, "/numbers/"+number, object{"user": user})
-		one.put(t, "/devices/desk-"+number, object{"user": user, "kind": "desk", "lines": []object{{"number": number}}})
-		var made struct{ Secret string }
-		if err := one.api.do(t.Context(), http.MethodPost, inDomain(demoDomain, "devices", "desk-"+number)+"/credentials", object{}, &made); err != nil {
-			t.Fatal(err)
-		}
-		secrets[number] = made.Secret
-	}
+	one, two := node(t, 1, url, "", keys), node(t, 2, url, "", keys)
+	secrets := one.people(t)
 	register := func(h *house, number string) *phone {
 		t.Helper()
 		p := h.phone(t, number, "desk-"+number)

@@ -32,6 +32,7 @@ type house struct {
 	dir  string
 	args []string
 	api  *client
+	ops  string  // address of health and metrics, "" for none
 	over *bridge // of phones that speak TCP or TLS; nil: UDP
 }
 

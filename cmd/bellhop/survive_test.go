@@ -182,7 +182,7 @@ func TestE2EKillRegister(t *testing.T) {
 			wg.Go(func() {
 				number := fmt.Sprint(firstExtra + i)
 				contact := fmt.Sprintf("sip:%s@192.0.2.%d:%d", number, i+1, 10_000+round) // another one every time
-				err := registerRaw(h.info.SIP, number, contact)
+				err := registerRaw(h.info.SIP, number, devicePassword, contact)
 				if err == nil {
 					acks <- number + " " + contact
 				} else if !killed.Load() {
@@ -223,7 +223,7 @@ func TestE2EKillRegister(t *testing.T) {
 
 // registerRaw registers a contact as the desk phone of a number does, and
 // returns when the 200 is there.
-func registerRaw(server, number, contact string) error {
+func registerRaw(server, number, password, contact string) error {
 	conn, err := net.Dial("udp4", server)
 	if err != nil {
 		return err
@@ -269,7 +269,7 @@ Max-Forwards: 70
 	if err != nil {
 		return err
 	}
-	cred, err := digest.Digest(chal, digest.Options{Method: "REGISTER", URI: "sip:bellhop.test", Username: "desk-" + number, Password: devicePassword})
+	cred, err := digest.Digest(chal, digest.Options{Method: "REGISTER", URI: "sip:bellhop.test", Username: "desk-" + number, Password: password})
 	if err != nil {
 		return err
 	}
