@@ -21,8 +21,13 @@ func (s *Store) beat(ctx context.Context, n *node) {
 	defer tick.Stop()
 	var e epoch
 	for {
+		first := e.life == ""
 		if e.look(ctx, s, n) {
-			s.log.LogAttrs(ctx, slog.LevelWarn, "Redis may have lost what it had: it is filled again")
+			if first {
+				s.log.LogAttrs(ctx, slog.LevelInfo, "Redis has nothing yet: it is filled")
+			} else {
+				s.log.LogAttrs(ctx, slog.LevelWarn, "Redis may have lost what it had: it is filled again")
+			}
 			s.refilled.Store(true)
 			s.mu.Lock()
 			clear(s.applied)

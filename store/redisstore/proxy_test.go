@@ -13,7 +13,7 @@ import (
 // eventually waits until something is so.
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	limit := time.After(15 * time.Second)
+	limit := time.After(time.Minute) // of a machine that has other things to do
 	for !is() {
 		select {
 		case <-limit:

@@ -5,12 +5,13 @@ import "bellhop/routing/directory"
 // Scripts compare versions and set in one step. They are sent as text: a server
 // that restarted, or became the master, knows none.
 
-// setBinding stores the bindings of an AOR, KEYS[1], unless what is there is as new.
+// setBinding stores the bindings of an AOR, KEYS[1], unless what is there is newer.
 // ARGV: version, packed bindings, Unix milliseconds until when, channel or "",
-// announcement. The value is "1 VERSION PACKED", 1 being the format.
+// announcement. The value is "1 VERSION PACKED", 1 being the format. What is there
+// already is announced all the same: who filled Redis again did not.
 const setBinding = `
 local was = redis.call('GET', KEYS[1])
-if was and (tonumber(string.match(was, '^1 (%d+) ')) or 0) >= tonumber(ARGV[1]) then return 0 end
+if was and (tonumber(string.match(was, '^1 (%d+) ')) or 0) > tonumber(ARGV[1]) then return 0 end
 redis.call('SET', KEYS[1], '1 ' .. ARGV[1] .. ' ' .. ARGV[2], 'PXAT', ARGV[3])
 if ARGV[4] ~= '' then redis.call('PUBLISH', ARGV[4], ARGV[5]) end
 return 1`
