@@ -70,7 +70,7 @@ const (
 // missing says what a feature lacks; "": nothing that can be told before it is
 // carried out.
 func (d *decider) missing(a *Act) string {
-	kept := false
+	var kept bool
 	switch l := d.caller; a.Feature {
 	case dial.ForwardAll:
 		kept = keeps(&l.All)

@@ -256,6 +256,10 @@ func TestExplainIsDecide(t *testing.T) {
 			if s := e.Timeline[0]; s.Do != "reject" || s.Status != d.Status {
 				t.Fatalf("explained %+v, decided %+v", s, d)
 			}
+		case routing.Act:
+			if s := e.Timeline[0]; s.Do != "act" || s.Target != d.Feature.String() {
+				t.Fatalf("explained %+v, decided %+v", s, d)
+			}
 		default:
 			t.Fatalf("decision %T", d)
 		}

@@ -86,8 +86,7 @@ func (s *Server) decided(u *setup, plan routing.Plan, trace routing.Trace, err e
 		}
 		s.refuse(u.srv, live, d.Status, d.Reason, string(d.Rule))
 	case routing.Act:
-		live.Number = d.Number
-		s.refuse(u.srv, live, 480, d.Lacking(), string(d.Rule))
+		s.act(u, plan, &d)
 	case routing.Ring:
 		live.Number = d.Number
 		if plan.Anchored != "" {

@@ -77,7 +77,7 @@ func open(tb testing.TB, n *siptest.Network, at transport.Listener, change ...fu
 	o := sip.Options{
 		Listeners: []transport.Listener{at},
 		Keys:      siptest.Keys{}, Credentials: h.store.Cache.Credentials(), World: h.store.Cache, Tenants: h.store.Cache, Trunks: h.store.Cache,
-		Calls: h.store.Calls, Location: h.store.Bindings, Node: 1, Registerer: h.metrics,
+		Calls: h.store.Calls, Settings: settings{h.store}, Location: h.store.Bindings, Node: 1, Registerer: h.metrics,
 	}
 	for _, f := range change {
 		f(&o)

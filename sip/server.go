@@ -43,6 +43,7 @@ type Options struct {
 	Tenants     Tenants
 	Trunks      trunk.Directory // nil: there are none
 	Calls       Calls
+	Settings    Settings // nil: nothing is set by telephone
 	Location    Location
 	Node        uint8           // number of this node in tokens
 	Digest      []string        // algorithms offered, the preferred one first; nil: SHA-256, MD5
@@ -98,6 +99,8 @@ type Server struct {
 	ends      *auth.Ends
 	resolver  *resolver
 	calls     Calls
+	settings  Settings
+	served    func(*b2bua.Service)      // set by tests: may change who answers a code
 	ringing   *lane.Index[location.AOR] // calls that ring at a number, each a ringer
 	registrar *registrar.Registrar
 	proxy     *proxy.Proxy
@@ -120,7 +123,7 @@ func New(o Options) (_ *Server, err error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{
-		tenants: o.Tenants, old: o.MD5Only, log: o.Logger, calls: o.Calls,
+		tenants: o.Tenants, old: o.MD5Only, log: o.Logger, calls: o.Calls, settings: o.Settings,
 		resolver: newResolver(o.World), location: o.Location, ringing: lane.NewIndex[location.AOR](),
 		metrics: newMetrics(o.Registerer), loads: make(chan func(context.Context), loadBacklog),
 	}

@@ -1,6 +1,7 @@
 package dial
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,15 +22,12 @@ func (p Plan) KindOf(e164 string) Kind {
 	if kind == phonenumbers.UNKNOWN {
 		kind = nearest(n)
 	}
-	switch kind {
-	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PERSONAL_NUMBER:
+	switch is := func(of ...phonenumbers.PhoneNumberType) bool { return slices.Contains(of, kind) }; {
+	case is(phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PERSONAL_NUMBER):
 		return Premium
-	}
-	if !p.domestic(n) {
+	case !p.domestic(n):
 		return International
-	}
-	switch kind {
-	case phonenumbers.MOBILE, phonenumbers.PAGER:
+	case is(phonenumbers.MOBILE, phonenumbers.PAGER):
 		return Mobile
 	default:
 		return National

@@ -106,6 +106,12 @@ func english(key string) string {
 		return "{number} dialled the code of a setting that belongs to a user, and has none."
 	case "forward.loop-refused-":
 		return "{number} is not forwarded: that would close the loop {value}."
+	case "reference.missing-":
+		return "{number} is not forwarded to {value}, which does not exist."
+	case "busy.exclusive-":
+		return "{number} is not forwarded when it is busy, since its call waiting is on: only one of the two can be."
+	case "forward.authorization-code-":
+		return "{number} is not forwarded, since it calls with an authorization code only."
 	case "dial.emergency":
 		return "{number} is an emergency number: the call leaves at once over the trunk {value}, whatever is set."
 	case "dial.emergency=no-trunk":

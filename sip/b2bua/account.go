@@ -153,7 +153,7 @@ func (a *anchor) dialogs(l *feed.Call) {
 			l.Legs[i].Dialog = nil
 		}
 		l.Legs[0].Dialog = a.save(&p.legs[call.A], saved.Timers[call.A])
-		if i := a.calleeLeg(); i > 0 {
+		if i := a.calleeLeg(); i > 0 && p.serves(call.B) == nil {
 			l.Legs[i].Dialog = a.save(&p.legs[call.B], saved.Timers[call.B])
 		}
 		return

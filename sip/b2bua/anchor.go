@@ -55,6 +55,7 @@ type anchor struct {
 	dirty    bool  // the account changed since it was shown
 	rung     bool  // an INVITE was sent since it was journaled
 	release  func()
+	service  *Service // that answers, nil: somebody is rung
 }
 
 // A ringTimer is one timer of the plan.
@@ -73,6 +74,8 @@ type Invitation struct {
 	From auth.From
 	Plan routing.Plan // its decision is a Ring
 	Live *feed.Call   // the account of the call so far
+
+	service *Service // see [B2BUA.Answer]
 }
 
 // Invite begins a call. The server transaction of the caller's INVITE owns it.
@@ -81,7 +84,7 @@ func (b *B2BUA) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 	m := &srv.Request.Msg
 	a := &anchor{
 		b: b, lane: ln, set: set, srv: srv, from: i.From, live: i.Live, rings: rings, hops: i.Plan.Hops, domain: i.From.Domain,
-		now: time.Now(), sdp: hasSDP(m), sess: sessionOf(m),
+		now: time.Now(), sdp: hasSDP(m), sess: sessionOf(m), service: i.service,
 	}
 	a.tag = string(b.tags.Append(nil, m.CallID(), m.FromTag(), m.TopVia().Branch))
 	srv.User = a

@@ -29,6 +29,7 @@ type branch struct {
 	final    *wire.Message // owned; a non-2xx final response that may go up
 	redirect string        // Contact of a 3xx
 	trunk    *trunk        // nil: a device
+	service  *served       // nil: none of ours
 	ended    bool          // no response is awaited any more
 	gaveUp   bool          // it was cancelled
 }
@@ -43,6 +44,10 @@ func (a *anchor) invite(e ring.Invite) {
 		br.target.Identity = a.rings.Identity
 	}
 	a.branches[e.Branch] = br
+	if br.target.Service && a.service != nil {
+		br.service = &served{Service: *a.service, br: br}
+		br.service.timer.Owner = br.service
+	}
 	a.b.metrics.branches.Inc()
 	br.meet()
 	a.update(func(l *feed.Call) {
@@ -117,6 +122,9 @@ func (br *branch) meet() {
 		br.d.side = auth.Side{Kind: auth.Trunk, Name: br.target.Trunk}
 		return // its Contact is that of the listener that an attempt leaves by
 	}
+	if br.service != nil {
+		return // nobody outside of us hears of this dialog
+	}
 	br.d.contact = a.b.contact(&br.d, a.domain)
 	a.b.lanes.Alias(br.d.callID, a.lane)
 }
@@ -164,6 +172,10 @@ func (br *branch) pairOf(res *wire.Message) *pair {
 // begin sends the INVITE, or sends it again with another session interval.
 func (br *branch) begin(s call.Session) {
 	br.session = s
+	if br.service != nil {
+		br.service.begin()
+		return
+	}
 	if br.target.Trunk != "" {
 		br.dial()
 		return

@@ -38,6 +38,9 @@ type exchange struct {
 	acked    bool // we acknowledged it
 	ackBody  body
 
+	inside bool                          // it is of a service of ours
+	then   func(status int, answer body) // told the final response of one of a service; may be nil
+
 	up    []byte // the 2xx to an INVITE that we sent, repeated until its ACK
 	wait  time.Duration
 	timer lane.Timer
@@ -95,6 +98,9 @@ func (x *exchange) send() bool {
 	d := &p.legs[x.to]
 	d.localSeq++
 	x.seq, x.final = d.localSeq, false
+	if v := p.serves(x.to); v != nil {
+		return v.request(x)
+	}
 	f := a.b.way(d)
 	id := transaction.NewID()
 	lines := append(append([]byte(nil), x.lines...), x.line...)
@@ -199,6 +205,9 @@ func (x *exchange) ack(sdp bool) {
 
 func (x *exchange) sendAck() {
 	a := x.pair.a
+	if x.pair.serves(x.to) != nil {
+		return
+	}
 	d := &x.pair.legs[x.to]
 	f := a.b.way(d)
 	line := x.line

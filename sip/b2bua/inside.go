@@ -81,6 +81,9 @@ func (d Dialog) Ack(p *transport.Packet) {
 	pr.msg = m
 	pr.step(call.Acked{Now: pr.a.now, Leg: d.leg, SDP: hasSDP(m)})
 	pr.msg = nil
+	if v := pr.serves(call.B); v != nil && x == &pr.first {
+		v.acked(pr)
+	}
 	pr.a.settle()
 }
 

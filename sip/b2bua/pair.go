@@ -193,6 +193,16 @@ func (p *pair) relay(e call.Relay) {
 		return
 	}
 	x := p.exchange(e.ID)
+	if x != nil && x.inside {
+		x.session = e.Session
+		if len(x.sdp.bytes) > 0 {
+			p.legs[e.To].sdp = x.sdp
+		}
+		if !x.send() {
+			p.lost(x)
+		}
+		return
+	}
 	if x == nil || x.srv == nil || x.srv.Request == nil {
 		return
 	}
@@ -278,6 +288,16 @@ func (p *pair) prack(e call.Prack1xx) {
 func (p *pair) pass(e call.Pass) {
 	a := p.a
 	x := p.exchange(e.ID)
+	if x != nil && x.inside {
+		if e.Status >= 200 {
+			answer := body{}
+			if p.msg != nil {
+				answer = bodyOf(p.msg)
+			}
+			x.heard(e.Status, answer)
+		}
+		return
+	}
 	if x == nil || x.srv == nil || x.srv.Request == nil {
 		return
 	}
@@ -362,6 +382,10 @@ func (p *pair) repeated(x *exchange, res *wire.Message) bool {
 // answer sends a response of our own.
 func (p *pair) answer(e call.Answer) {
 	x := p.exchange(e.ID)
+	if x != nil && x.inside && e.Status >= 200 {
+		x.heard(e.Status, body{})
+		return
+	}
 	if x == nil || x.srv == nil {
 		return
 	}

@@ -73,8 +73,8 @@ func (a *anchor) wake() {
 			a.callee = i
 		}
 	}
-	if a.callee == 0 {
-		a.b.log.Error("call not restored", "call", c.ID, "err", "it has no callee")
+	if a.callee == 0 { // it was a service of the process that is gone
+		a.lone()
 		return
 	}
 	near, far := &c.Legs[0], &c.Legs[a.callee]
@@ -106,6 +106,16 @@ func (a *anchor) wake() {
 	p.state, effects = call.Restore(saved, a.now, nil)
 	p.carryOut(effects)
 	a.settle()
+}
+
+// lone ends a call that has nobody but the caller any more.
+func (a *anchor) lone() {
+	d := a.a
+	if d.side.Kind == 0 {
+		d.side = a.b.ends.AddressSide(d.flow)
+	}
+	a.hangUp(&d, true)
+	a.finish(func(*feed.Call) {})
 }
 
 // reserve counts a call among those of its trunks again. It has its place, whatever

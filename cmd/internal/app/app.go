@@ -35,6 +35,7 @@ import (
 	"bellhop/sip"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
+	"bellhop/store/document"
 	"bellhop/store/keyring"
 	"bellhop/store/redisstore"
 	"bellhop/store/sqlstore"
@@ -237,7 +238,7 @@ func (a *App) openSIP() error {
 			Idle: time.Duration(c.Limits.ConnectionIdle),
 		},
 		Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache, Trunks: a.store.Cache,
-		Calls: a.store.Calls, Location: a.store.Bindings, Node: uint8(c.Node.Number),
+		Calls: a.store.Calls, Settings: document.Settings{Documents: a.store}, Location: a.store.Bindings, Node: uint8(c.Node.Number),
 		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only, MaxLanes: c.Limits.Calls,
 		Timers: transaction.Timers{
 			T1: time.Duration(c.SIP.Timers.T1), T2: time.Duration(c.SIP.Timers.T2), T4: time.Duration(c.SIP.Timers.T4), C: time.Duration(c.SIP.Timers.C),
