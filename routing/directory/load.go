@@ -62,8 +62,14 @@ func LoadPeerings(v View) ([]Peering, error) {
 }
 
 // LoadDomain is [LoadTenant] without the trunks: what numbers are compiled with.
+// It need not read what a [TenantView] knows.
 func LoadDomain(v View, host string) (*Tenant, bool, error) {
 	host = Host(host)
+	if k, ok := v.(TenantView); ok {
+		if t, ok := k.Tenant(host); ok {
+			return t, true, nil
+		}
+	}
 	refs, err := v.Find(Key{IndexHost, host})
 	if err != nil || len(refs) == 0 {
 		return nil, false, err
@@ -78,11 +84,10 @@ func LoadDomain(v View, host string) (*Tenant, bool, error) {
 // LoadLine finds a number of a domain by its extension or its public number and
 // compiles it.
 func LoadLine(v View, t *Tenant, key string) (*Line, bool, error) {
-	n := dial.Number{Ext: key}
+	name, ok, err := key, true, error(nil)
 	if dial.IsE164(key) {
-		n = dial.Number{E164: key}
+		name, ok, err = findNumber(v, t.Name, dial.Number{E164: key})
 	}
-	name, ok, err := findNumber(v, t.Name, n)
 	if err != nil || !ok {
 		return nil, false, err
 	}

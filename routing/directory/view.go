@@ -114,6 +114,13 @@ type View interface {
 	List(domain string, kind Kind) iter.Seq2[Ref, error]
 }
 
+// A TenantView is a view that knows compiled domains, by the hosts that they answer
+// for. It says no more of them than their documents say now.
+type TenantView interface {
+	View
+	Tenant(host string) (*Tenant, bool)
+}
+
 // Dependents returns the documents that may go when ref is deleted. A store
 // deletes those that exist in the same transaction.
 func Dependents(v View, ref Ref) ([]Ref, error) {

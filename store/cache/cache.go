@@ -16,6 +16,9 @@
 // Where nodes share [Copies], what one read from the store the others compile
 // from its copy.
 //
+// What was taken out is compiled again when nothing has changed for [Refill], not
+// when the next call asks for it.
+//
 // What does not exist is remembered for [Negative] only, and apart from what
 // does, so that questions of strangers push nothing out.
 //
@@ -142,7 +145,14 @@ type Cache struct {
 	trunks   chan struct{}                                // holds one; see TrunksChanged
 	nudge    chan struct{}                                // holds one; see Nudge
 	gen      atomic.Uint64                                // raised by every invalidation, before it begins
+	refills  chan struct{}                                // holds one; see again
 	shards   [shards]shard
+
+	stale struct { // what was taken out and is to be compiled again
+		sync.Mutex // guards keys
+
+		keys map[key]struct{}
+	}
 
 	// mu guards versions, those that the entries agree with, and newest, the
 	// newest that were heard of. It is never held together with a shard's lock.
@@ -160,8 +170,9 @@ func New(ctx context.Context, o Options) (*Cache, error) {
 		source: o.Source, bindings: o.Bindings, calls: o.Calls, copies: o.Copies, each: max(o.Size/shards, 1),
 		followed: o.Followed, log: o.Logger,
 		seed: maphash.MakeSeed(), versions: make(map[string]directory.Version),
-		newest: make(map[string]directory.Version), trunks: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
+		newest: make(map[string]directory.Version), trunks: make(chan struct{}, 1), nudge: make(chan struct{}, 1), refills: make(chan struct{}, 1),
 	}
+	c.stale.keys = make(map[key]struct{})
 	if c.log == nil {
 		c.log = slog.New(slog.DiscardHandler)
 	}
@@ -314,6 +325,8 @@ func (c *Cache) read(ctx context.Context, k key) (*entry, error) {
 		if c.copies != nil {
 			rec = recorder{view: v, domain: k.domain}
 			v = &rec
+		} else {
+			v = knowing{v, *c.hosts.Load()}
 		}
 		e, err = compile(v, k)
 		return err
@@ -327,6 +340,20 @@ func (c *Cache) read(ctx context.Context, k key) (*entry, error) {
 		c.copies.Keep(k.domain, k.copyName(), agreed, rec.depends(k.kind), rec.pack())
 	}
 	return e, nil
+}
+
+// A knowing view need not read domains: they are here. Who changes one replaces the
+// hosts before it raises gen, so that nothing compiled with the old ones is stored.
+type knowing struct {
+	directory.View
+
+	hosts map[string]*directory.Tenant
+}
+
+// Tenant implements [directory.TenantView].
+func (v knowing) Tenant(host string) (*directory.Tenant, bool) {
+	t, ok := v.hosts[host]
+	return t, ok
 }
 
 // compile makes an entry; one with nothing in it says that there is none.

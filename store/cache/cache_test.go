@@ -65,6 +65,13 @@ func (s *source) Read(_ context.Context, f func(directory.View) error) error {
 	return err
 }
 
+// count is how often it was read.
+func (s *source) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reads
+}
+
 func (s *source) Changes(context.Context, string, directory.Version, int) ([]directory.Document, error) {
 	return s.changes, nil
 }
@@ -220,4 +227,50 @@ func TestSizeIsBounded(t *testing.T) {
 	if n := c.Len(); n > 64 || n < 32 {
 		t.Errorf("Len = %d, want at most 64, and not much less", n)
 	}
+}
+
+// What a change took out is there again before anybody asks for it, and not before
+// the changes have ended.
+func TestWhatChangedIsCompiledAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource()
+		c := newCache(t, s, 0)
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() { _ = c.Run(ctx) })
+		public(t, c, "1001")
+		public(t, c, "1002")
+		reads := s.count()
+		for i := range 50 { // a bulk change, longer than Refill in all
+			c.Forget([]directory.Document{s.put("a.test", directory.KindNumber, strconv.Itoa(1001+i%2), `{"public":"+4989700798765"}`)})
+			<-time.After(cache.Refill / 2)
+		}
+		if n := s.count(); n != reads {
+			t.Errorf("%d reads while the directory changes, want none", n-reads)
+		}
+		<-time.After(2 * cache.Refill)
+		for _, name := range []string{"1001", "1002"} {
+			var w routing.World
+			if !c.Cached(number(name), &w) || w.Number("a.test", name).Public != "+4989700798765" {
+				t.Errorf("%s is not as it is now", name)
+			}
+		}
+		if n := s.count(); n != reads+2 {
+			t.Errorf("%d reads, want one for each number", n-reads)
+		}
+		s.mu.Lock()
+		s.during = func() { // a change while it is compiled again
+			c.Forget([]directory.Document{s.put("a.test", directory.KindNumber, "1001", `{"public":"+4989700798766"}`)})
+		}
+		s.mu.Unlock()
+		c.Forget([]directory.Document{s.put("a.test", directory.KindNumber, "1001", `{}`)})
+		<-time.After(4 * cache.Refill)
+		var w routing.World
+		if !c.Cached(number("1001"), &w) || w.Number("a.test", "1001").Public != "+4989700798766" {
+			t.Error("the fill that a change overtook was not made again")
+		}
+		cancel()
+		wg.Wait()
+	})
 }

@@ -21,6 +21,8 @@ func (c *Cache) Run(ctx context.Context) error {
 	}
 	tick := time.NewTicker(Confirm)
 	defer tick.Stop()
+	quiet := time.NewTimer(Refill)
+	defer quiet.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -30,6 +32,12 @@ func (c *Cache) Run(ctx context.Context) error {
 				continue
 			}
 		case <-c.nudge:
+		case <-c.refills:
+			quiet.Reset(Refill)
+			continue
+		case <-quiet.C:
+			c.refill(ctx)
+			continue
 		}
 		if err := c.Confirm(ctx); err != nil && ctx.Err() == nil {
 			c.log.LogAttrs(ctx, slog.LevelError, "cache not confirmed, calls go on from it", slog.Any("error", err))
@@ -164,6 +172,7 @@ func Covers(rows []directory.Document, from, to directory.Version) bool {
 // began before it are not stored.
 func (c *Cache) drop(match func(k key, e *entry) bool) {
 	c.gen.Add(1)
+	var out []key
 	for i := range c.shards {
 		sh := &c.shards[i]
 		sh.mu.Lock()
@@ -171,10 +180,12 @@ func (c *Cache) drop(match func(k key, e *entry) bool) {
 		for k, e := range sh.entries {
 			if match(k, e) {
 				delete(sh.entries, k)
+				out = append(out, k)
 			}
 		}
 		sh.mu.Unlock()
 	}
+	c.again(out)
 }
 
 // touched is what a commit changed, as sets of "domain/name".
