@@ -34,6 +34,9 @@ func (u *setup) CancelAll(string) { u.cancelled = true }
 // invite has an INVITE decided and carried out.
 func (s *Server) invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, a *admission) {
 	now := srv.Request.Received
+	if home := s.ends.Home(srv.Request.Flow, &a.from); home != nil {
+		srv.Home = home
+	}
 	u := setup{lane: ln, set: set, srv: srv, from: a.from, popped: a.popped, live: s.account(srv, a)}
 	var looped bool
 	if u.loop, looped = s.proxy.Loop(srv.Request); looped {

@@ -231,38 +231,6 @@ func TestNothingIsSentTwiceOverTCP(t *testing.T) {
 	})
 }
 
-// A phone that reconnects in mid-call gets what is sent to it within the call on
-// its newest connection.
-func TestReconnectInMidCall(t *testing.T) {
-	t.Parallel()
-	for _, who := range []string{"caller", "callee"} {
-		t.Run(who, func(t *testing.T) {
-			t.Parallel()
-			inCampus(t, func(t *testing.T, c *campus) {
-				ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
-				caller, callee := talk(t, ana, ben)
-				mover, other := ana, callee
-				if who == "callee" {
-					mover, other = ben, caller
-				}
-				mover.Move(netip.AddrPortFrom(mover.Addr.Addr(), 40001))
-				synctest.Wait()
-				if n := c.bindings(mover.Number); len(n) != 0 {
-					t.Errorf("bindings of a closed connection: %v, want none", n)
-				}
-				other.Phone.Send(other.Within("OPTIONS"))
-				other.Phone.Wait(t, "480 OPTIONS") // nobody is dialed
-				if res := mover.Register(t, siptest.Registration{CallID: "reg-again"}); res.Status() != 200 {
-					t.Fatalf("REGISTER = %d", res.Status())
-				}
-				other.Bye()
-				mover.Reply(mover.Wait(t, "BYE"), siptest.Answer{Status: 200})
-				other.Phone.Wait(t, "200 BYE")
-			})
-		})
-	}
-}
-
 // A call that rings over a connection that closes ends at once when nothing else
 // rings, and a device that comes back rings again while something does.
 func TestConnectionClosesWhileItRings(t *testing.T) {

@@ -183,6 +183,30 @@ func (e *Ends) CallerSide(flow location.Flow, from *From) Side {
 	return e.AddressSide(flow)
 }
 
+// A Home is a device that a request came from over a connection: where it is found
+// once that is gone.
+type Home struct {
+	ends   *Ends
+	side   Side
+	domain string
+}
+
+// Home returns the home of the sender of a request; nil when it has none but the
+// flow, or needs none: UDP is never gone.
+func (e *Ends) Home(flow location.Flow, from *From) *Home {
+	if flow.Transport == location.UDP {
+		return nil
+	}
+	side := e.CallerSide(flow, from)
+	if side.Kind != Line {
+		return nil
+	}
+	return &Home{e, side, from.Caller.Domain}
+}
+
+// Flow returns the newest flow of the device.
+func (h *Home) Flow() (location.Flow, bool) { return h.ends.Find(h.side, h.domain, nil) }
+
 // AddressSide is the other end of a flow.
 func (e *Ends) AddressSide(flow location.Flow) Side {
 	at := slices.Index(e.locals, flow.Local)

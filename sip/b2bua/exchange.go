@@ -34,6 +34,8 @@ type exchange struct {
 
 	answered bool // a challenge was
 	final    bool // a final response came
+	waits    bool // for an end that has no connection now
+	tries    int8 // how often it could not be sent
 	got2xx   bool // of an INVITE
 	acked    bool // we acknowledged it
 	ackBody  body
@@ -241,6 +243,15 @@ func (x *exchange) answer(status int, b []byte) {
 // Fired is the step of the timer that repeats a 2xx. When its time is over package
 // call ends the call.
 func (x *exchange) Fired() {
+	if x.waits {
+		x.waits = false
+		x.pair.a.tick()
+		if x.method != call.Bye && x.pair.state.Ended() || !x.send() {
+			x.pair.lost(x)
+		}
+		x.pair.a.settle()
+		return
+	}
 	if x.up == nil {
 		return
 	}
@@ -262,7 +273,7 @@ func (x *exchange) confirmed() bool {
 
 // over reports whether nothing can come of the request any more.
 func (x *exchange) over() bool {
-	return (x.srv == nil || x.srv.Done()) && x.up == nil && (x.client == nil || x.final && (!x.got2xx || x.acked))
+	return !x.waits && (x.srv == nil || x.srv.Done()) && x.up == nil && (x.client == nil || x.final && (!x.got2xx || x.acked))
 }
 
 // cseqOf is the value of CSeq.

@@ -3,9 +3,12 @@ package b2bua
 import (
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"bellhop/routing/call"
+	"bellhop/routing/location"
 	"bellhop/routing/ring"
+	"bellhop/sip/auth"
 	"bellhop/sip/lane"
 	"bellhop/sip/transaction"
 	"bellhop/sip/wire"
@@ -224,10 +227,31 @@ func (p *pair) begin(x *exchange) {
 	}
 }
 
-// lost says that a request could not be sent.
+const (
+	// awayTries and awayPause are how often, and after what pause, a request of ours is
+	// tried for a device whose connection closed: as long as one that is not answered
+	// (Timer F).
+	awayTries = 32
+	awayPause = time.Second
+)
+
+// lost says that a request could not be sent. A device whose connection closed may
+// come back: what is ours waits for it, above all the BYE of a call that it would sit
+// in for ever. What the other end sent is refused; a 408 would end the call for it
+// (RFC 5057 §5.1).
 func (p *pair) lost(x *exchange) {
+	d, status := &p.legs[x.to], 408
+	switch away := d.side.Kind == auth.Line && d.flow.Transport != location.UDP; {
+	case away && x.srv != nil:
+		status = 480
+	case away && x.tries < awayTries && (x.method == call.Bye || !p.state.Ended()):
+		x.tries++
+		x.waits = true
+		x.timer.Set(p.a.lane, awayPause)
+		return
+	}
 	p.a.b.metrics.sendFailed.Inc()
-	p.step(call.Response{Now: p.a.now, Leg: x.to, ID: x.id, Status: 408, Random: rand.Uint32()})
+	p.step(call.Response{Now: p.a.now, Leg: x.to, ID: x.id, Status: status, Random: rand.Uint32()})
 }
 
 // refresh sends a request of our own that keeps a session alive. After a restart

@@ -76,7 +76,7 @@ type Layer struct {
 }
 
 type metrics struct {
-	begun, sentAgain, absorbed, timedOut, cutShort prometheus.Counter
+	begun, sentAgain, sentHome, absorbed, timedOut, cutShort prometheus.Counter
 }
 
 // New returns a layer.
@@ -96,6 +96,7 @@ func New(o Options) *Layer {
 	}
 	l.metrics = metrics{
 		begun:     counter("transactions_total", "Transactions begun, client and server."),
+		sentHome:  counter("responses_rerouted_total", "Responses whose connection was gone, sent down the one that the device came back with."),
 		sentAgain: counter("retransmissions_sent_total", "Messages we sent again because no answer came."),
 		absorbed:  counter("retransmissions_absorbed_total", "Messages received again and absorbed."),
 		timedOut:  counter("transactions_timed_out_total", "Client transactions that no final response ended (Timers B, C and F)."),

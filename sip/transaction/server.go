@@ -31,6 +31,8 @@ type Server struct {
 	Request *transport.Packet
 	// User is what the transaction user ties to the transaction.
 	User any
+	// Home finds who sent the request when its connection is gone; nil: nobody does.
+	Home Home
 
 	set    *Set
 	key    uint64
@@ -42,8 +44,17 @@ type Server struct {
 	lent   *[]byte           // where a provisional one is, until the final one
 	room   *transport.Packet // the memory of Request; nil: it is not ours
 	brief  bool              // nobody keeps parts of Request
+	lost   bool              // its connection is gone and nobody found another
 	timer  lane.Timer
 	until  time.Duration // Timer H: what is left
+}
+
+// A Home knows where a device is. That of a request whose connection closed takes
+// the responses there: devices are not dialed at the sent-by of their Via, as RFC
+// 3261 §18.2.2 has it, but reached by the flow they came back with (RFC 5626 §5.3).
+type Home interface {
+	// Flow returns the newest flow of the device.
+	Flow() (location.Flow, bool)
 }
 
 // ReplyFlow is where responses to m, received over f, go: the source with rport
@@ -177,7 +188,7 @@ func (srv *Server) Send(status int, b []byte) {
 	case srv.state >= completed:
 		return
 	}
-	_ = srv.set.layer.sender.Send(srv.reply, b) // a lost response is sent again, or asked for again
+	srv.put(b)
 	if srv.state == accepted {
 		return
 	}
@@ -193,6 +204,20 @@ func (srv *Server) Send(status int, b []byte) {
 	}
 	srv.forget()
 	srv.finish(status, b)
+}
+
+// put puts a response on its way. One that is lost is sent again, or asked for
+// again.
+func (srv *Server) put(b []byte) {
+	ly := srv.set.layer
+	err := ly.sender.Send(srv.reply, b)
+	if srv.lost = err != nil && reliable(srv.reply); !srv.lost || srv.Home == nil {
+		return
+	}
+	if f, ok := srv.Home.Flow(); ok && ly.sender.Send(f, b) == nil {
+		srv.reply, srv.lost = f, false
+		ly.metrics.sentHome.Inc()
+	}
 }
 
 // Brief says whether nobody keeps the request, or a part of it, beyond the final
@@ -237,7 +262,7 @@ func (srv *Server) finish(status int, b []byte) {
 		srv.last = append(srv.last[:0], b...)
 		srv.until = 64 * srv.timers().T1
 		wait := srv.timers().T1 // Timer G
-		if reliable(srv.reply) {
+		if reliable(srv.reply) && !srv.lost {
 			wait = srv.until
 		}
 		srv.until -= wait
@@ -291,9 +316,12 @@ func (srv *Server) fired() {
 			return
 		}
 		srv.ticks++
-		_ = srv.set.layer.sender.Send(srv.reply, srv.last)
+		srv.put(srv.last)
 		srv.set.layer.metrics.sentAgain.Inc()
 		wait := min(srv.timers().T1<<srv.ticks, srv.timers().T2, srv.until)
+		if reliable(srv.reply) && !srv.lost {
+			wait = srv.until
+		}
 		srv.until -= wait
 		srv.timer.Set(srv.set.lane, wait)
 	case confirmed, accepted: // Timers I and L

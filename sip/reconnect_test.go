@@ -1,0 +1,159 @@
+package sip_test
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"bellhop/sip/siptest"
+)
+
+// away closes the connection of a phone.
+func away(p *siptest.Phone) {
+	p.Close()
+	synctest.Wait()
+}
+
+// back gives a phone another connection, from another port, and registers it.
+func back(t *testing.T, p *siptest.Phone) {
+	t.Helper()
+	p.Move(netip.AddrPortFrom(p.Addr.Addr(), p.Addr.Port()+1))
+	if res := p.Register(t, siptest.Registration{CallID: p.ID()}); res.Status() != 200 {
+		t.Fatalf("REGISTER = %d", res.Status())
+	}
+}
+
+// A phone that reconnects in mid-call gets what is sent to it within the call on
+// its newest connection.
+func TestReconnectInMidCall(t *testing.T) {
+	t.Parallel()
+	for _, anchored := range []bool{false, true} {
+		for _, who := range []string{"caller", "callee"} {
+			t.Run(kindOf(anchored)+", "+who, func(t *testing.T) {
+				t.Parallel()
+				inCampus(t, func(t *testing.T, c *campus) {
+					ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
+					connect := talk
+					if anchored {
+						connect = func(t *testing.T, from, to *siptest.Phone) (*siptest.Leg, *siptest.Leg) {
+							t.Helper()
+							return joined(t, c.house, from, to)
+						}
+					}
+					caller, callee := connect(t, ana, ben)
+					mover, other := ana, callee
+					if who == "callee" {
+						mover, other = ben, caller
+					}
+					away(mover)
+					if n := c.bindings(mover.Number); len(n) != 0 {
+						t.Errorf("bindings of a closed connection: %v, want none", n)
+					}
+					other.Phone.Send(other.Within("OPTIONS"))
+					other.Phone.Wait(t, "480 OPTIONS") // nobody is dialed
+					back(t, mover)
+					other.Phone.Send(other.Within("INFO"))
+					mover.Reply(mover.Wait(t, "INFO"), siptest.Answer{Status: 200})
+					other.Phone.Wait(t, "200 INFO")
+					other.Bye()
+					mover.Reply(mover.Wait(t, "BYE"), siptest.Answer{Status: 200})
+					other.Phone.Wait(t, "200 BYE")
+				})
+			})
+		}
+	}
+}
+
+// A phone that is away when the other end of an anchored call hangs up hears of it
+// when it is back; one that stays away keeps nothing open.
+func TestHungUpWhileAway(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"caller", "callee"} {
+		for _, comes := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, back %t", who, comes), func(t *testing.T) {
+				t.Parallel()
+				inCampus(t, func(t *testing.T, c *campus) {
+					ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
+					caller, callee := joined(t, c.house, ana, ben)
+					mover, other := ana, callee
+					if who == "callee" {
+						mover, other = ben, caller
+					}
+					away(mover)
+					other.Bye()
+					other.Phone.Wait(t, "200 BYE")
+					if !comes {
+						pass(time.Minute) // the house looks that nothing is left
+						return
+					}
+					pass(10 * time.Second)
+					back(t, mover)
+					mover.Reply(mover.Wait(t, "BYE"), siptest.Answer{Status: 200})
+					mover.Quiet(t, time.Minute)
+				})
+			})
+		}
+	}
+}
+
+func kindOf(anchored bool) string {
+	if anchored {
+		return "anchored"
+	}
+	return "proxied"
+}
+
+// A caller that reconnects while it rings hears how that ended on its newest
+// connection, also when it comes back after that.
+func TestReconnectWhileItRings(t *testing.T) {
+	t.Parallel()
+	for _, anchored := range []bool{false, true} {
+		for _, tt := range []struct {
+			name   string
+			status int
+			late   bool
+		}{
+			{"then it is answered", 200, false},
+			{"then it is busy", 486, false},
+			{"after it was answered", 200, true},
+			{"after it was busy", 486, true},
+		} {
+			t.Run(kindOf(anchored)+", "+tt.name, func(t *testing.T) {
+				t.Parallel()
+				inCampus(t, func(t *testing.T, c *campus) {
+					if anchored {
+						c.apply(t, anchors("1001"))
+					}
+					ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
+					call := ana.Call(t, "1002")
+					inv := ben.Wait(t, "INVITE")
+					ben.Reply(inv, siptest.Answer{Status: 180})
+					ana.Wait(t, "180 INVITE")
+					away(ana)
+					if !tt.late {
+						back(t, ana)
+					}
+					ben.Reply(inv, withSDP(tt.status))
+					if tt.late {
+						pass(3 * time.Second)
+						back(t, ana)
+						if tt.status == 200 && !anchored { // who answered sends it again, until there is an ACK
+							ben.Reply(inv, withSDP(tt.status))
+						}
+					}
+					res := ana.Wait(t, map[int]string{200: "200 INVITE", 486: "486 INVITE"}[tt.status])
+					if tt.status != 200 {
+						call.Refused(res)
+						ben.Wait(t, "ACK")
+						return
+					}
+					call.Ack(res)
+					ben.Wait(t, "ACK")
+					over(t, ben.Answered(inv), call)
+				})
+			})
+		}
+	}
+}
