@@ -45,7 +45,7 @@ func resources() []*resource {
 		},
 		{
 			kind: directory.KindNumber, path: domain + "/numbers/{number}", list: domain + "/numbers", param: "number", singular: "number", doc: docType(directory.KindNumber),
-			owner: ownedByField,
+			owner: ownedByField, decorate: (*Server).numberEffective,
 		},
 		{
 			kind: directory.KindDevice, path: domain + "/devices/{device}", list: domain + "/devices", param: "device", singular: "device", doc: docType(directory.KindDevice),
@@ -66,17 +66,17 @@ func resources() []*resource {
 			kind: directory.KindForwarding, path: "/forwarding", param: "number", singular: "number",
 			owner: ownedByNumber, parent: directory.KindNumber, decorate: (*Server).effective,
 		}},
-		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindDND, path: "/dnd"}},
+		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindDND, path: "/dnd", decorate: acts(dndActs)}},
 		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresence, path: "/presence", before: (*Server).beforePresence, decorate: (*Server).viewPresence}},
-		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresenceTo, path: "/presence/forwarding"}},
-		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindCallMe, path: "/callme"}},
+		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindPresenceTo, path: "/presence/forwarding", decorate: byRule("presence.forward")}},
+		{domain + "/users/{user}", "/v1/me", resource{kind: directory.KindCallMe, path: "/callme", decorate: byRule("callme")}},
 		{domain + "/devices/{device}", "/v1/me/devices/{device}", resource{
 			kind: directory.KindSpeedDial, path: "/speed-dials/{position}", list: "/speed-dials", id: "position",
 			param: "device", singular: "position", owner: ownedByDevice, parent: directory.KindDevice,
 		}},
 		{domain + "/users/{user}", "/v1/me", resource{
 			kind: directory.KindRemote, path: "/remote-destinations/{id}", list: "/remote-destinations", id: "id",
-			param: "user", singular: "id", owner: ownedRemote, parent: directory.KindUser, before: (*Server).beforeRemote,
+			param: "user", singular: "id", owner: ownedRemote, parent: directory.KindUser, before: (*Server).beforeRemote, decorate: acts(rings),
 		}},
 	} {
 		r := at.rs

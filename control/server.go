@@ -128,6 +128,7 @@ func endpoints(all []*resource) []endpoint {
 	es = append(es, importEndpoint())
 	es = append(es, changeEndpoints()...)
 	es = append(es, pinEndpoints()...)
+	es = append(es, capabilityEndpoints()...)
 	es = append(es, activationEndpoints()...)
 	es = append(es, trunkEndpoints()...)
 	es = append(es, callEndpoints()...)

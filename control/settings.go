@@ -72,8 +72,21 @@ func (s *Server) viewPresence(q *request, ref directory.Ref, m map[string]any) e
 	if m["status"] == nil {
 		m["status"] = directory.StatusOffice
 	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	set, _ := directory.Decode(directory.KindPresence, b)
 	if dnd.Enabled {
 		m["status"] = directory.StatusDND
+	}
+	if err := byRule("presence.forward")(s, q, ref, m); err != nil {
+		return err
+	}
+	if out, ok := m["effective"].(inForce); ok {
+		p, _ := set.(directory.Presence)
+		out.Status = directory.ViewPresence(directory.Presence{Status: p.At(q.now)}, dnd).Status
+		m["effective"] = out
 	}
 	return nil
 }

@@ -320,7 +320,7 @@ func (c *checker) device(d Device) error {
 		if err != nil {
 			return err
 		}
-		if most := firstOf(dom.Policies.DevicesPerUser, MaxDevices); len(refs) > most {
+		if most := DevicesPerUser(dom); len(refs) > most {
 			c.fault("user", RuleDevices, fmt.Sprintf("%s has %d devices already, the most there can be", d.User, most))
 		}
 	}

@@ -195,3 +195,6 @@ func (d *decoder) pin(o *object) PIN {
 	defer o.done()
 	return PIN{Hash: o.text("hash"), Changed: o.moment("changed"), MustChange: o.flag("must_change")}
 }
+
+// DevicesPerUser is how many devices a user of the domain has at most.
+func DevicesPerUser(d Domain) int { return firstOf(d.Policies.DevicesPerUser, MaxDevices) }
