@@ -25,10 +25,10 @@ import (
 const carrierHost = 50
 
 // inTrunk runs a scenario with a house that has the trunk "carrier" and a carrier.
-func inTrunk(t *testing.T, doc string, scenario func(t *testing.T, h *house, c *siptest.Phone)) {
+func inTrunk(t *testing.T, doc string, scenario func(t *testing.T, h *house, c *siptest.Phone), change ...func(*sip.Options)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHouse(t, 1, func(o *sip.Options) { o.NameServers = []netip.AddrPort{} })
+		h := newHouse(t, 1, append(change, func(o *sip.Options) { o.NameServers = []netip.AddrPort{} })...)
 		ref := directory.Ref{Domain: domain, Kind: directory.KindTrunk, Name: "carrier"}
 		h.apply(t, directory.Write{Ref: ref, Body: []byte(doc)})
 		if strings.Contains(doc, `"digest"`) || strings.Contains(doc, `"register":`) {

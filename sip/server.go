@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -56,8 +57,10 @@ type Options struct {
 	ReadBuffer  int              // of a UDP socket in the kernel, in bytes; 0: that of package transport
 	WriteBuffer int              // the same, for sending
 	NameServers []netip.AddrPort // that find trunks; nil: those of the host
-	Registerer  prometheus.Registerer
-	Logger      *slog.Logger // nil: discard
+	// Connect makes connections to trunks; nil: over TCP.
+	Connect    func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
+	Registerer prometheus.Registerer
+	Logger     *slog.Logger // nil: discard
 }
 
 // A Location is the location service as registrar and proxy use it.
@@ -138,7 +141,7 @@ func New(o Options) (_ *Server, err error) {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
 	s.transport, err = transport.New(transport.Options{
-		Listeners: o.Listeners, Handler: s.handle, Gone: s.gone, Limits: o.Connections, ClientTLS: o.ClientTLS,
+		Listeners: o.Listeners, Handler: s.handle, Gone: s.gone, Limits: o.Connections, ClientTLS: o.ClientTLS, Connect: o.Connect,
 		ReadBuffer: o.ReadBuffer, WriteBuffer: o.WriteBuffer, Registerer: o.Registerer, Logger: o.Logger,
 	})
 	if err != nil {

@@ -66,6 +66,9 @@ type Network interface {
 type Trunks interface {
 	// Attempts returns the ways to reach number by a trunk, in order. It may block.
 	Attempts(ctx context.Context, domain, trunk, number string) ([]transport.Attempt, error)
+	// Next returns the flow to the next hop that a URI names, of a request within a
+	// call that has the flow was. It may block.
+	Next(ctx context.Context, domain, trunk, uri string, was location.Flow) (location.Flow, error)
 	// Acquire takes a place among the calls of a trunk.
 	Acquire(domain, trunk string) (release func(), err error)
 	// Hold does the same for a call that is there already, without limits.

@@ -6,6 +6,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing/call"
+	"bellhop/routing/location"
 	"bellhop/routing/ring"
 	"bellhop/sip/auth"
 	"bellhop/sip/transaction"
@@ -496,9 +497,18 @@ func (a *anchor) unwanted(br *branch, c *transaction.Client, res *wire.Message, 
 
 // hangUp acknowledges a 2xx that nobody takes, and ends its dialog.
 func (a *anchor) hangUp(d *dialog, bye bool) {
+	f, ask := a.b.way(d)
+	if ask == "" {
+		a.hangUpOver(d, f, bye)
+		return
+	}
+	lost := *d
+	a.look(d, ask, func(f location.Flow, err error) { a.hangUpOver(&lost, lost.found(ask, f, err), bye) })
+}
+
+func (a *anchor) hangUpOver(d *dialog, flow location.Flow, bye bool) {
 	buf := a.b.txs.Buffer()
 	defer a.b.txs.Release(buf)
-	flow := a.b.way(d)
 	*buf = a.b.own(*buf, "ACK", d, flow, transaction.NewID(), d.localSeq, nil, body{})
 	_ = a.b.net.Send(flow, *buf) // lost: the 2xx comes again, and this with it
 	if !bye {

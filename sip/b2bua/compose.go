@@ -225,9 +225,10 @@ func (b *B2BUA) relay(dst []byte, m *wire.Message, from, d *dialog, f location.F
 	c.Reset(m)
 	c.strip(m)
 	c.cross(m, from, d)
-	c.SetRequestURI([]byte(d.target))
+	uri, routes := d.addressed()
+	c.SetRequestURI([]byte(uri))
 	c.line = b.appendVia(c.line, f, id)
-	c.line = appendRoutes(c.line, d.routes)
+	c.line = appendRoutes(c.line, routes)
 	c.InsertTop(c.line)
 	c.name(m, d, m.MethodBytes())
 	n, ok := m.MaxForwards()
@@ -250,10 +251,11 @@ const maxForwards = 70
 
 // own appends a request of our own within the dialog d.
 func (b *B2BUA) own(dst []byte, method string, d *dialog, f location.Flow, id transaction.ID, seq uint32, lines []byte, sdp body) []byte {
-	dst = append(append(append(append(dst, method...), ' '), d.target...), " SIP/2.0\r\n"...)
+	uri, routes := d.addressed()
+	dst = append(append(append(append(dst, method...), ' '), uri...), " SIP/2.0\r\n"...)
 	dst = b.appendVia(dst, f, id)
 	dst = append(dst, "Max-Forwards: 70\r\n"...)
-	dst = appendRoutes(dst, d.routes)
+	dst = appendRoutes(dst, routes)
 	dst = wire.AppendLine(dst, "From", tagged(d.local, d.localTag))
 	dst = wire.AppendLine(dst, "To", tagged(d.remote, d.remoteTag))
 	dst = wire.AppendLine(dst, "Call-ID", d.callID)

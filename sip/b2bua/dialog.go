@@ -29,9 +29,11 @@ type dialog struct {
 	remoteSeq uint32 // 0: there was no request of theirs
 	rseq      uint32 // of the last reliable 1xx that we sent
 
-	flow location.Flow
-	side auth.Side
-	home string // canonical name of the domain of side
+	flow  location.Flow
+	named string        // the next hop that was looked up, by its URI
+	near  location.Flow // and where that is
+	side  auth.Side
+	home  string // canonical name of the domain of side
 
 	stranger bool // somebody outside that no trunk vouches for
 	hides    bool // it does not learn who the other end is (RFC 3323)
@@ -188,54 +190,86 @@ func (b *B2BUA) admits(d *dialog, domain string, p *transport.Packet) (status in
 }
 
 // way returns the flow of a request to the other end: the newest one of a
-// device; to a peer of a trunk the one it has, or where its routes lead.
-func (b *B2BUA) way(d *dialog) location.Flow {
+// device; to a peer of a trunk the one it has, or where its routes lead. ask is a
+// URI that has to be looked up first, "" for none.
+func (b *B2BUA) way(d *dialog) (f location.Flow, ask string) {
 	switch d.side.Kind {
 	case auth.Line:
 		if f, ok := b.ends.Find(d.side, d.home, []byte(d.target)); ok {
-			return f
+			return f, ""
 		}
 	case auth.Trunk:
-		return b.hop(d)
+		return d.hop()
 	case auth.Address, auth.Self:
 	default: // after a restart: who it was is not known
 	}
-	return d.flow
+	return d.flow, ""
 }
 
-// hop is the next hop of a request to a peer (RFC 3261 §12.2.1.1): over UDP an
-// address that its topmost Route or its Contact names; otherwise, and where they
-// have a host name, the peer that the call began with.
-func (b *B2BUA) hop(d *dialog) location.Flow {
-	f := d.flow
+// hop is the next hop of a request to a peer (RFC 3261 §12.2.1.1): over UDP the
+// address that its topmost Route or its Contact names, or a name to be looked up;
+// a connection stays the way of the call while it is open (RFC 5923), for what a
+// peer behind it says of its addresses need not be true here.
+func (d *dialog) hop() (f location.Flow, ask string) {
+	f = d.flow
 	if f.Transport != location.UDP {
-		return f
+		return f, ""
 	}
-	uri := []byte(d.target)
-	if len(d.routes) > 0 {
-		n, ok := wire.ParseNameAddr([]byte(d.routes[0]))
-		if !ok {
-			return f
-		}
-		uri = n.URI
+	uri := d.next()
+	if d.named != "" && d.named == uri {
+		return d.near, ""
 	}
-	u, ok := wire.ParseURI(uri)
+	u, ok := wire.ParseURI([]byte(uri))
 	if !ok {
-		return f
+		return f, ""
 	}
 	if t, ok := u.Param("transport"); ok && !strings.EqualFold(string(t), "udp") {
-		return f
+		return f, uri
 	}
 	port := "5060"
 	if len(u.Port) > 0 {
 		port = string(u.Port)
 	}
 	at, err := netip.ParseAddrPort(string(u.Host) + ":" + port)
-	if err != nil || at.Addr().Is4() != f.Remote.Addr().Unmap().Is4() || at.Port() == 0 {
-		return f
+	if err != nil || at.Addr().Is4() != f.Remote.Addr().Unmap().Is4() {
+		return f, uri
 	}
-	f.Remote = at
-	return f
+	if at.Port() != 0 {
+		f.Remote = at
+	}
+	return f, ""
+}
+
+// next is the URI that says where a request goes first.
+func (d *dialog) next() string {
+	if len(d.routes) > 0 {
+		if n, ok := wire.ParseNameAddr([]byte(d.routes[0])); ok {
+			return string(n.URI)
+		}
+	}
+	return d.target
+}
+
+// addressed returns the Request-URI and the routes of a request: as they are, or
+// for a strict router the way that RFC 2543 had it (RFC 3261 §12.2.1.1).
+func (d *dialog) addressed() (uri string, routes []string) {
+	if len(d.routes) == 0 {
+		return d.target, nil
+	}
+	n, ok := wire.ParseNameAddr([]byte(d.routes[0]))
+	if !ok {
+		return d.target, d.routes
+	}
+	u, ok := wire.ParseURI(n.URI)
+	if !ok {
+		return d.target, d.routes
+	}
+	if _, loose := u.Param("lr"); loose {
+		return d.target, d.routes
+	}
+	uri = string(n.URI[:len(n.URI)-len(u.Headers)])
+	uri = strings.TrimSuffix(uri, "?")
+	return uri, append(slices.Clone(d.routes[1:]), "<"+d.target+">")
 }
 
 // learn takes what the first response that makes the dialog says of it, or a 2xx

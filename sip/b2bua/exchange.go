@@ -1,11 +1,14 @@
 package b2bua
 
 import (
+	"context"
 	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"bellhop/routing/call"
+	"bellhop/routing/location"
+	"bellhop/sip/auth"
 	"bellhop/sip/lane"
 	"bellhop/sip/transaction"
 	"bellhop/sip/wire"
@@ -33,6 +36,9 @@ type exchange struct {
 	rseq    uint32 // of the last reliable 1xx that came
 
 	answered bool // a challenge was
+	dialled  bool // its connection was made again
+	given    bool // it is given up before it was sent
+	looking  bool // its way, or that of its ACK, is looked up
 	final    bool // a final response came
 	waits    bool // for an end that has no connection now
 	tries    int8 // how often it could not be sent
@@ -93,17 +99,89 @@ func methodOf(m wire.Method) call.Method {
 	}
 }
 
-// send sends the request as a new transaction; false: it could not be.
+// send sends the request as a new transaction; false: it could not be. Where its
+// next hop has to be looked up or dialled it goes out later.
 func (x *exchange) send() bool {
+	a := x.pair.a
+	d := &x.pair.legs[x.to]
+	if v := x.pair.serves(x.to); v != nil {
+		d.localSeq++
+		x.seq, x.final = d.localSeq, false
+		return v.request(x)
+	}
+	f, ask := a.b.way(d)
+	if ask == "" {
+		if x.sendOver(f) {
+			return true
+		}
+		if d.side.Kind != auth.Trunk || f.Transport == location.UDP || x.dialled {
+			return false
+		}
+		x.dialled, ask = true, d.next()
+	}
+	x.looking = a.look(d, ask, func(f location.Flow, err error) {
+		x.looking = false
+		d := &x.pair.legs[x.to]
+		switch {
+		case x.given:
+			x.pair.step(call.Response{Now: a.tick(), Leg: x.to, ID: x.id, Status: 487})
+		case err != nil && d.flow.Transport != location.UDP, !x.sendOver(d.found(ask, f, err)):
+			a.tick()
+			x.pair.lost(x)
+		}
+		a.settle()
+	})
+	return x.looking
+}
+
+// look has the next hop of a request to a peer looked up or dialled; then is a
+// step of the lane.
+func (a *anchor) look(d *dialog, uri string, then func(location.Flow, error)) bool {
+	if a.b.trunks == nil {
+		return false
+	}
+	b, domain, name, was := a.b, a.domain, d.side.Name, d.flow
+	return a.lane.Do(func(ctx context.Context) lane.Event {
+		ctx, cancel := context.WithTimeout(ctx, lookTime)
+		defer cancel()
+		f, err := b.trunks.Next(ctx, domain, name, uri, was)
+		if err != nil {
+			b.log.InfoContext(ctx, "next hop not found", "trunk", name, "uri", uri, "err", err)
+		}
+		return lane.Continue(func() { then(f, err) })
+	}) == nil
+}
+
+// found remembers where the next hop is, and returns the flow to it: that of the
+// call when there is none.
+func (d *dialog) found(uri string, f location.Flow, err error) location.Flow {
+	switch {
+	case err != nil:
+		f = d.flow
+	case d.flow.Transport != location.UDP:
+		d.flow = f
+	default:
+		d.named, d.near = uri, f
+	}
+	return f
+}
+
+// cancel gives the request up.
+func (x *exchange) cancel() {
+	if x.client == nil {
+		x.given = true
+		return
+	}
+	x.client.Cancel(nil)
+}
+
+// sendOver sends the request down a flow; false: it could not be.
+func (x *exchange) sendOver(f location.Flow) bool {
 	p := x.pair
 	a := p.a
 	d := &p.legs[x.to]
 	d.localSeq++
 	x.seq, x.final = d.localSeq, false
-	if v := p.serves(x.to); v != nil {
-		return v.request(x)
-	}
-	f := a.b.way(d)
 	id := transaction.NewID()
 	lines := append(append([]byte(nil), x.lines...), x.line...)
 	buf := a.b.txs.Buffer()
@@ -211,17 +289,38 @@ func (x *exchange) sendAck() {
 		return
 	}
 	d := &x.pair.legs[x.to]
-	f := a.b.way(d)
+	f, ask := a.b.way(d)
+	if ask == "" && x.ackOver(f) || x.looking {
+		return
+	}
+	if ask == "" {
+		if d.side.Kind != auth.Trunk || f.Transport == location.UDP {
+			return
+		}
+		ask = d.next()
+	}
+	x.looking = a.look(d, ask, func(f location.Flow, err error) {
+		x.looking = false
+		x.ackOver(x.pair.legs[x.to].found(ask, f, err))
+	})
+}
+
+// ackOver sends the ACK down a flow; false: it could not be.
+func (x *exchange) ackOver(f location.Flow) bool {
+	a := x.pair.a
+	d := &x.pair.legs[x.to]
 	line := x.line
 	if br := x.pair.br; x.id == call.First && br != nil && br.trunk != nil {
 		line = br.trunk.line // RFC 3261 §13.2.2.4: the credentials of the INVITE
 	}
 	buf := a.b.txs.Buffer()
 	*buf = a.b.own(*buf, "ACK", d, f, transaction.NewID(), x.seq, line, x.ackBody)
-	if a.b.net.Send(f, *buf) != nil {
+	err := a.b.net.Send(f, *buf)
+	a.b.txs.Release(buf)
+	if err != nil {
 		a.b.metrics.sendFailed.Inc()
 	}
-	a.b.txs.Release(buf)
+	return err == nil
 }
 
 // answer sends a response to the request as it came. A 2xx to an INVITE is sent
@@ -273,7 +372,7 @@ func (x *exchange) confirmed() bool {
 
 // over reports whether nothing can come of the request any more.
 func (x *exchange) over() bool {
-	return !x.waits && (x.srv == nil || x.srv.Done()) && x.up == nil && (x.client == nil || x.final && (!x.got2xx || x.acked))
+	return !x.waits && !x.looking && (x.srv == nil || x.srv.Done()) && x.up == nil && (x.client == nil || x.final && (!x.got2xx || x.acked))
 }
 
 // cseqOf is the value of CSeq.

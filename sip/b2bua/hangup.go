@@ -91,7 +91,7 @@ func (b *B2BUA) hangUpProxied(set *transaction.Set, c *feed.Call) {
 			continue
 		}
 		d := restored(call.B, c.Domain, l)
-		f := b.way(&d)
+		f, _ := b.way(&d) // devices: trunks are anchored
 		id := transaction.NewID()
 		buf := b.txs.Buffer()
 		*buf = b.own(*buf, "BYE", &d, f, id, lastSeq, nil, body{})

@@ -117,8 +117,8 @@ func (p *pair) do(e call.Effect) {
 	case call.Prack1xx:
 		p.prack(e)
 	case call.Cancel:
-		if x := p.exchange(e.ID); x != nil && x.client != nil {
-			x.client.Cancel(nil)
+		if x := p.exchange(e.ID); x != nil {
+			x.cancel()
 		}
 	case call.SendBye:
 		p.bye(e)

@@ -295,6 +295,8 @@ type Answer struct {
 	Lines  []string
 	Body   string
 	Tag    string // "": one for the phone and the Call-ID; "-": none
+
+	NoContact bool // of its own: it is among Lines
 }
 
 // Tag is the tag that the phone answers a call with.
@@ -319,7 +321,7 @@ func (p *Phone) Reply(req *Message, a Answer) []byte {
 		}
 	}
 	method := string(req.Request.Method)
-	if a.Status/100 <= 2 && a.Status > 100 && (method == "INVITE" || method == "SUBSCRIBE" || method == "UPDATE") {
+	if a.Status/100 <= 2 && a.Status > 100 && (method == "INVITE" || method == "SUBSCRIBE" || method == "UPDATE") && !a.NoContact {
 		res.AppendHeader(sipmsg.NewHeader("Contact", "<"+p.Contact()+">"))
 	}
 	for _, l := range a.Lines {

@@ -33,6 +33,13 @@ func (s *Streams) Listen(at netip.AddrPort) *StreamListener {
 	return l
 }
 
+// Forget makes an address refuse connections.
+func (s *Streams) Forget(at netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.listeners, at)
+}
+
 // ErrRefused is the answer of an address where nobody listens.
 var ErrRefused = errors.New("siptest: connection refused")
 
