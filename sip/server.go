@@ -471,11 +471,33 @@ func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet,
 // register carries a REGISTER out: from memory when it changes nothing but
 // time, else in the pool, for a new binding is committed before the 200.
 func (s *Server) register(ln *lane.Lane, srv *transaction.Server, job *registrar.Job) {
-	peer := srv.Request.Peer
-	if res, done := job.Try(); done {
-		s.registered(srv, res)
-		return
+	var saved func(registrar.Response, bool)
+	if srv.Request.Peer == nil && ln.Expect() == nil { // what comes over a connection is tied to it, which may wait
+		saved = func(res registrar.Response, again bool) {
+			ln.Deliver(lane.Continue(func() {
+				if again {
+					s.registerAside(ln, srv, job)
+				} else {
+					s.registered(srv, res)
+				}
+			}))
+		}
 	}
+	res, done, saving := job.Start(saved)
+	if saved != nil && !saving {
+		ln.Forgo()
+	}
+	switch {
+	case done:
+		s.registered(srv, res)
+	case !saving:
+		s.registerAside(ln, srv, job)
+	}
+}
+
+// registerAside carries out a REGISTER that has to wait.
+func (s *Server) registerAside(ln *lane.Lane, srv *transaction.Server, job *registrar.Job) {
+	peer := srv.Request.Peer
 	err := ln.Do(func(ctx context.Context) lane.Event {
 		res := job.Run(ctx)
 		if peer != nil && len(res.Added) > 0 {

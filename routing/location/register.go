@@ -25,6 +25,9 @@ var (
 	// ErrNotYours reports more instances than a device may register (trust.md
 	// §1): 403, rule register.not-yours.
 	ErrNotYours = errors.New("location: too many instances of a device")
+	// ErrAgain is not of Apply: where bindings are kept they changed meanwhile, and
+	// the REGISTER must be applied to what holds now.
+	ErrAgain = errors.New("location: bindings changed meanwhile")
 )
 
 // A TooBriefError refuses an interval that is too short: 423 with Min-Expires

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -100,6 +101,16 @@ func TestCloseIdleLeavesWhatWaits(t *testing.T) {
 			if err := l.Do(func(context.Context) lane.Event { return "more" }); err != nil {
 				t.Errorf("Do = %v, want nil", err)
 			}
+		}},
+		{"what is expected, and not what is forgone", func(t *testing.T, l *lane.Lane) {
+			t.Helper()
+			for range 2 {
+				if err := l.Expect(); err != nil {
+					t.Errorf("Expect = %v, want nil", err)
+				}
+			}
+			l.Forgo()
+			time.AfterFunc(time.Minute, func() { l.Deliver("more") })
 		}},
 	}
 	for _, tt := range tests {

@@ -111,6 +111,31 @@ func (l *Lane) Do(f func(context.Context) Event) error {
 	return err
 }
 
+// Expect keeps a place for an event that somebody outside will bring: one
+// [Lane.Deliver] or [Lane.Forgo] follows, in time or when the lane has closed.
+// Until then the lane does not close by itself.
+func (l *Lane) Expect() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	err := l.roomLocked()
+	if err == nil {
+		l.owed++
+	}
+	return err
+}
+
+// Deliver posts an event that was expected; it is never dropped, but by a lane
+// that closed meanwhile.
+func (l *Lane) Deliver(ev Event) { _ = l.post(ev, 1) }
+
+// Forgo gives back the place of an event that will not come. Only steps may call
+// it.
+func (l *Lane) Forgo() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.owed--
+}
+
 // Close ends the lane: the step that runs is the last one, what waits is
 // dropped, its timers are stopped, and the table forgets it at once. It may be
 // called from a step, and more than once.

@@ -151,6 +151,32 @@ func TestRunAlsoRunsWhatWasPostedMeanwhile(t *testing.T) {
 	})
 }
 
+func TestExpectedHasAPlace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, _, seen, release := held(t)
+		if err := l.Expect(); err != nil {
+			t.Fatalf("Expect = %v, want nil", err)
+		}
+		for n := range lane.Depth - 1 {
+			mustPost(t, l, n)
+		}
+		if err := l.Expect(); !errors.Is(err, lane.ErrFull) {
+			t.Errorf("Expect in a full lane = %v, want %v", err, lane.ErrFull)
+		}
+		l.Deliver(-1)
+		release()
+		if got := len(*seen); got != lane.Depth || (*seen)[got-1] != -1 {
+			t.Errorf("%d events ran, the last was %d, want %d and -1", got, (*seen)[got-1], lane.Depth)
+		}
+		l.Close()
+		if err := l.Expect(); !errors.Is(err, lane.ErrClosed) {
+			t.Errorf("Expect in a closed lane = %v, want %v", err, lane.ErrClosed)
+		}
+		l.Deliver(0) // late, and nobody minds
+	})
+}
+
 func TestFullLaneRefuses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

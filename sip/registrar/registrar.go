@@ -3,8 +3,8 @@
 // (routing/location) where they are kept (package store), and says how to answer.
 //
 // It keeps no state, starts no goroutine and sends nothing. [Registrar.Prepare]
-// and [Job.Try] never block, so that a refresh is answered by who read it;
-// [Job.Run] may, for what is acknowledged is kept (trust.md §3).
+// and [Job.Start] never block, so that a refresh is answered by who read it, and
+// nobody waits for what must be saved first (trust.md §3); [Job.Run] waits.
 package registrar
 
 import (
@@ -25,10 +25,13 @@ import (
 
 // Location is the location service (store/binding).
 type Location interface {
-	// TryRefresh applies r where that needs nothing saved before the answer: a
-	// refresh, a retransmission, a question. It never blocks; when it is false
-	// nothing has changed, and Register must be asked.
-	TryRefresh(aor location.AOR, r location.Register) (location.Bindings, bool)
+	// Begin applies r without waiting. Where that needs nothing saved before the
+	// answer (a refresh, a retransmission, a question) it is done, and bs holds now.
+	// Else it is being saved, and saved is told once, on another goroutine, of what
+	// Register would return; of [location.ErrAgain] when it must be asked. Or neither:
+	// nothing has changed, and Register must be asked. saved must not block; nil:
+	// nothing is saved.
+	Begin(aor location.AOR, r location.Register, saved func(location.Bindings, []location.Change, error)) (bs location.Bindings, done, saving bool)
 	// Register applies r and returns what holds then, and what changed. New,
 	// moved and removed bindings are saved when it returns. Its errors are those
 	// of [location.Bindings.Apply], of the store and of ctx; nothing changed then.
@@ -141,19 +144,32 @@ func (r *Registrar) Prepare(q Request) (*Job, Response) {
 	return j, res
 }
 
-// Try carries the job out when that needs memory only. It does not block; when
-// done is false nothing has changed, and the job must Run.
-func (j *Job) Try() (res Response, done bool) {
-	bs, ok := j.registrar.location.TryRefresh(j.aor, j.register)
-	if !ok {
-		return Response{}, false
+// Start carries the job out without blocking. Either it is done, and res answers;
+// or it is being saved, and saved is told of the answer on another goroutine, or
+// that the job must Run; or nothing has changed, and the job must Run. saved must
+// not block; nil: what must be saved must Run.
+func (j *Job) Start(saved func(res Response, again bool)) (res Response, done, saving bool) {
+	r := j.registrar
+	var then func(location.Bindings, []location.Change, error)
+	if saved != nil {
+		then = func(bs location.Bindings, changes []location.Change, err error) {
+			if errors.Is(err, location.ErrAgain) {
+				saved(Response{}, true)
+				return
+			}
+			saved(j.ended(bs, changes, err), false)
+		}
+	}
+	bs, done, saving := r.location.Begin(j.aor, j.register, then)
+	if !done {
+		return Response{}, false, saving
 	}
 	if len(j.register.Contacts) == 0 {
-		j.registrar.metrics.queried.Inc()
+		r.metrics.queried.Inc()
 	} else {
-		j.registrar.metrics.refreshed.Inc()
+		r.metrics.refreshed.Inc()
 	}
-	return j.accepted(bs, nil), true
+	return j.accepted(bs, nil), true, false
 }
 
 // Run carries the job out. It blocks until what it changed is saved, or the
@@ -163,6 +179,12 @@ func (j *Job) Run(ctx context.Context) Response {
 	ctx, cancel := context.WithTimeoutCause(ctx, r.timeout, errSlow)
 	defer cancel()
 	bs, changes, err := r.location.Register(ctx, j.aor, j.register)
+	return j.ended(bs, changes, err)
+}
+
+// ended answers a job that had to be saved.
+func (j *Job) ended(bs location.Bindings, changes []location.Change, err error) Response {
+	r := j.registrar
 	if err != nil {
 		res := j.failed(err)
 		r.metrics.refused(res.Status)
@@ -172,8 +194,8 @@ func (j *Job) Run(ctx context.Context) Response {
 	for i := range changes {
 		if c := &changes[i]; c.What == location.Moved && network(c.Before.Flow) != network(c.After.Flow) {
 			r.metrics.moved.Inc()
-			r.log.LogAttrs(ctx, slog.LevelInfo, "registration moved to another network", slog.String("aor", j.aor.String()),
-				slog.String("device", c.After.Device), slog.Any("from", c.Before.Flow.Remote), slog.Any("to", c.After.Flow.Remote))
+			r.log.Info("registration moved to another network", "aor", j.aor.String(),
+				"device", c.After.Device, "from", c.Before.Flow.Remote, "to", c.After.Flow.Remote)
 		}
 	}
 	return j.accepted(bs, changes)

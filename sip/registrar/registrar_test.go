@@ -35,7 +35,18 @@ type memory struct {
 	bs   map[location.AOR]location.Bindings
 	fail error
 	hang bool
+
+	behind behind
 }
+
+// behind is what a location service does with what must be saved.
+type behind string
+
+const (
+	waits behind = ""      // Register waits for it
+	saves behind = "saves" // Begin tells when it is saved
+	again behind = "again" // the same, but something was in the way
+)
 
 func (m *memory) apply(aor location.AOR, r location.Register, plain bool) (location.Bindings, []location.Change, error) {
 	m.mu.Lock()
@@ -56,9 +67,19 @@ func (m *memory) apply(aor location.AOR, r location.Register, plain bool) (locat
 	return next, changes, nil
 }
 
-func (m *memory) TryRefresh(aor location.AOR, r location.Register) (location.Bindings, bool) {
+func (m *memory) Begin(aor location.AOR, r location.Register, saved func(location.Bindings, []location.Change, error)) (bs location.Bindings, done, saving bool) {
 	bs, _, err := m.apply(aor, r, true)
-	return bs, err == nil
+	if err == nil || m.behind == waits || saved == nil {
+		return bs, err == nil, false
+	}
+	go func() {
+		if m.behind == again {
+			saved(nil, nil, location.ErrAgain)
+			return
+		}
+		saved(m.Register(context.Background(), aor, r))
+	}()
+	return nil, false, true
 }
 
 func (m *memory) Register(ctx context.Context, aor location.AOR, r location.Register) (location.Bindings, []location.Change, error) {
@@ -182,8 +203,19 @@ func (s *step) register(t *testing.T, r *registrar.Registrar) (res registrar.Res
 		}
 		return res, true
 	}
-	if res, done := job.Try(); done {
+	type outcome struct {
+		res   registrar.Response
+		again bool
+	}
+	ended := make(chan outcome, 1)
+	res, done, saving := job.Start(func(res registrar.Response, again bool) { ended <- outcome{res, again} })
+	if done {
 		return res, true
+	}
+	if saving {
+		if o := <-ended; !o.again {
+			return o.res, false
+		}
 	}
 	return job.Run(t.Context()), false
 }
@@ -323,12 +355,14 @@ func TestRegister(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				r := newRegistrar(t, &memory{})
-				for i, s := range tt.steps {
-					s.withDefaults(i)
-					<-time.After(s.wait)
-					res, fast := s.register(t, r)
-					s.check(t, i, res, fast)
+				for _, behind := range []behind{waits, saves, again} {
+					r := newRegistrar(t, &memory{behind: behind})
+					for i, s := range tt.steps {
+						s.withDefaults(i)
+						<-time.After(s.wait)
+						res, fast := s.register(t, r)
+						s.check(t, i, res, fast)
+					}
 				}
 			})
 		})
@@ -516,7 +550,7 @@ func BenchmarkRefresh(b *testing.B) {
 			b.StartTimer()
 		}
 		job, _ := r.Prepare(registrar.Request{Msg: reqs[i], Flow: udp, Domain: dom, Device: d})
-		if _, done := job.Try(); !done {
+		if _, done, _ := job.Start(nil); !done {
 			b.Fatal("a refresh needs saving")
 		}
 	}

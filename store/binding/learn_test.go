@@ -134,8 +134,8 @@ func TestRefreshBesideChange(t *testing.T) {
 		a := aor(t, "1001")
 		mustRegister(t, one, a, from("desk", 5060, 1, 600), 1)
 		<-time.After(5 * time.Minute)
-		if _, ok := one.TryRefresh(a, from("desk", 5060, 2, 600)); !ok {
-			t.Fatal("TryRefresh = false")
+		if _, ok, _ := one.Begin(a, from("desk", 5060, 2, 600), nil); !ok {
+			t.Fatal("Begin did not refresh")
 		}
 		refreshed := time.Now()
 		mustRegister(t, two, a, from("web", 5070, 1, 600), 2)

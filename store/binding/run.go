@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"time"
 
 	"bellhop/routing/location"
@@ -21,6 +22,19 @@ const (
 // is left. Each tick does its share: however many bindings end at once, or are
 // refreshed, there is no burst of work.
 func (t *Table) Run(ctx context.Context) error {
+	if t.saver == nil {
+		t.keep(ctx)
+		return nil
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { t.group.run(ctx, t) })
+	t.keep(ctx)
+	wg.Wait()
+	return t.SaveRefreshes(context.WithoutCancel(ctx))
+}
+
+// keep expires bindings and saves refreshes until ctx ends.
+func (t *Table) keep(ctx context.Context) {
 	tk := time.NewTicker(tick)
 	defer tk.Stop()
 	last := time.Now()
@@ -28,7 +42,7 @@ func (t *Table) Run(ctx context.Context) error {
 	for turn := 0; ; turn = (turn + 1) % saveTicks {
 		select {
 		case <-ctx.Done():
-			return t.SaveRefreshes(context.WithoutCancel(ctx))
+			return
 		case <-tk.C:
 		}
 		now := time.Now()

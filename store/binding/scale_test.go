@@ -67,7 +67,7 @@ func TestHeapOfBinding(t *testing.T) { //nolint:paralleltest // it looks at the 
 	fresh := live()
 	for i := range phones {
 		a, r := phone(t, i, 2, 3600)
-		if _, done := tb.TryRefresh(a, r); !done {
+		if _, done, _ := tb.Begin(a, r, nil); !done {
 			t.Fatal("not refreshed")
 		}
 	}

@@ -14,8 +14,8 @@
 // What others saved is told to [Table.Learn]; [Table.Resync] reads all of it.
 //
 // In memory there are 64 shards, each AOR one packed string that is decoded on
-// use. Lookups never wait for the saver. The caller's goroutine does the work,
-// group commits too; [Table.Run] owns the one that expires and saves refreshes.
+// use. Lookups never wait for the saver. [Table.Run] owns two goroutines: one
+// saves groups, the other expires bindings and saves refreshes.
 package binding
 
 import (
@@ -127,7 +127,7 @@ type slot struct {
 func New(ctx context.Context, o Options) (*Table, error) {
 	t := &Table{
 		saver: o.Saver, node: o.Node, tell: o.Announce, shared: o.Shared, feed: o.Feed, log: o.Logger, seed: maphash.MakeSeed(),
-		flows: make(map[location.Flow][]location.AOR), held: newHeld(),
+		flows: make(map[location.Flow][]location.AOR), held: newHeld(), group: group{wake: make(chan struct{}, 1)},
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
@@ -274,27 +274,49 @@ func plain(changes []location.Change) bool {
 	return true
 }
 
-// TryRefresh applies r when that needs no saving before the answer: a plain
-// refresh, a retransmission, a question. It never waits; false means that
-// [Table.Register] must be asked.
-func (t *Table) TryRefresh(a location.AOR, r location.Register) (location.Bindings, bool) {
+// Begin applies r without waiting. When that needs nothing saved (a plain refresh,
+// a retransmission, a question) it is done, and bs holds now. When it does, and
+// saved is not nil, it is being saved, and saved is told once of what [Table.Register]
+// would return; or of [location.ErrAgain], when another node was first. It is called
+// from a goroutine of the table and must not block. Otherwise nothing has changed,
+// and Register must be asked: for its error, or since r has to wait.
+func (t *Table) Begin(a location.AOR, r location.Register, saved func(location.Bindings, []location.Change, error)) (bs location.Bindings, done, saving bool) {
 	now := time.Now()
-	r.Node = t.mark()
 	sh := t.shard(a)
 	sh.mu.Lock()
-	if sh.isBusy(a) && !sh.busy[a].refresh {
+	b := sh.busy[a]
+	if b.done != nil && !b.refresh {
 		sh.mu.Unlock()
-		return nil, false
+		return nil, false, false
 	}
 	next, changes, err := unpack(sh.slots[a].packed).Apply(r, now)
-	if err != nil || !plain(changes) {
+	if err == nil && plain(changes) {
+		t.refreshLocked(sh, a, next, changes)
 		sh.mu.Unlock()
-		return nil, false
+		t.publish(a, now, changes)
+		return next, true, false
 	}
-	t.refreshLocked(sh, a, next, changes)
-	sh.mu.Unlock()
-	t.publish(a, now, changes)
-	return next, true
+	defer sh.mu.Unlock()
+	if err != nil || saved == nil || b.done != nil {
+		return nil, false, false
+	}
+	c := t.beginLocked(sh, a, next, changes, now)
+	saving = t.group.begin(c.row, now, func(theirs *Row, err error) {
+		stale, err := c.end(theirs, err)
+		switch {
+		case err != nil:
+			saved(nil, nil, err)
+		case stale:
+			saved(nil, nil, location.ErrAgain)
+		default:
+			saved(next, changes, nil)
+		}
+	})
+	if !saving {
+		delete(sh.busy, a)
+		close(c.done)
+	}
+	return nil, false, saving
 }
 
 // refreshLocked installs what needs no saving now.
@@ -416,37 +438,56 @@ func (t *Table) tryChange(ctx context.Context, a location.AOR,
 		t.publish(a, now, changes)
 		return next, changes, false, nil
 	}
-	done := make(chan struct{})
-	sh.busy[a] = busy{done: done}
-	r := t.row(a, next, sh.saved(a))
+	c := t.beginLocked(sh, a, next, changes, now)
 	sh.mu.Unlock()
+	if stale, err := c.end(t.group.save(ctx, t, c.row)); stale || err != nil {
+		return bs, nil, stale, err
+	}
+	return next, changes, false, nil
+}
 
-	theirs, err := t.group.save(ctx, t, r)
+// changing is a change that is being saved.
+type changing struct {
+	table   *Table
+	row     Row
+	next    location.Bindings
+	changes []location.Change
+	at      time.Time
+	done    chan struct{}
+}
 
+// beginLocked makes a busy with a change.
+func (t *Table) beginLocked(sh *shard, a location.AOR, next location.Bindings, changes []location.Change, now time.Time) *changing {
+	c := &changing{table: t, row: t.row(a, next, sh.saved(a)), next: next, changes: changes, at: now, done: make(chan struct{})}
+	sh.busy[a] = busy{done: c.done}
+	return c
+}
+
+// end installs what was saved: the change, or what another node was first with.
+func (c *changing) end(theirs *Row, err error) (stale bool, _ error) {
+	t, a := c.table, c.row.AOR
+	sh := t.shard(a)
+	changes := c.changes
 	sh.mu.Lock()
 	delete(sh.busy, a)
-	var learned []location.Change
 	switch {
 	case err != nil:
+		changes = nil
 		sh.dirty[a] = sh.saved(a) // it may have been saved after all: what memory has is saved again
 	case theirs != nil:
-		learned = t.learnLocked(sh, *theirs, now)
+		changes = t.learnLocked(sh, *theirs, c.at)
 	default:
-		t.installLocked(sh, a, next)
+		t.installLocked(sh, a, c.next)
 		delete(sh.dirty, a)
-		t.savedLocked(sh, r)
+		t.savedLocked(sh, c.row)
 	}
 	sh.mu.Unlock()
-	close(done)
+	close(c.done)
+	t.publish(a, c.at, changes)
 	if err != nil {
-		return bs, nil, false, fmt.Errorf("binding: save %s: %w", a, err)
+		return false, fmt.Errorf("binding: save %s: %w", a, err)
 	}
-	if theirs != nil {
-		t.publish(a, now, learned)
-		return nil, nil, true, nil
-	}
-	t.publish(a, now, changes)
-	return next, changes, false, nil
+	return theirs != nil, nil
 }
 
 // lockIdle locks the shard when nothing of a is being saved.

@@ -73,6 +73,13 @@ func (s *saver) set(err error, hold chan struct{}) {
 	s.err, s.hold = err, hold
 }
 
+// saves is how many groups were saved.
+func (s *saver) saves() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.groups
+}
+
 // saved returns the bindings of a as they are saved.
 func (s *saver) saved(t *testing.T, a location.AOR) location.Bindings {
 	t.Helper()
@@ -133,7 +140,7 @@ func TestFailedSaveChangesNothing(t *testing.T) {
 		t.Errorf("the same REGISTER again: %v", err)
 	}
 	s.set(away, nil)
-	if _, ok := tb.TryRefresh(a, register(2, 3600)); !ok {
+	if _, ok, _ := tb.Begin(a, register(2, 3600), nil); !ok {
 		t.Error("a refresh was refused while the store is away")
 	}
 }
@@ -177,8 +184,8 @@ func TestOneAORWaitsForItself(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { _, _, _ = tb.Register(t.Context(), a, register(1, 3600)) })
 		synctest.Wait()
-		if _, ok := tb.TryRefresh(a, register(2, 3600)); ok {
-			t.Error("TryRefresh did not wait for the save")
+		if _, ok, _ := tb.Begin(a, register(2, 3600), nil); ok {
+			t.Error("Begin did not wait for the save")
 		}
 		ctx, cancel := context.WithCancelCause(t.Context())
 		gaveUp := errors.New("gave up")
@@ -221,8 +228,8 @@ func TestRefreshesAreSaved(t *testing.T) {
 		}
 		<-time.After(time.Minute)
 		at := time.Now()
-		if _, ok := tb.TryRefresh(a, register(2, 600)); !ok {
-			t.Fatal("TryRefresh = false")
+		if _, ok, _ := tb.Begin(a, register(2, 600), nil); !ok {
+			t.Fatal("Begin did not refresh")
 		}
 		<-time.After(binding.Slack / 2)
 		if b := s.saved(t, a)[0]; b.CSeq != 2 || !b.Expires.Equal(at.Add(600*time.Second+binding.Slack)) {
@@ -230,13 +237,13 @@ func TestRefreshesAreSaved(t *testing.T) {
 		}
 		// While a refresh is being saved another one need not wait; a change does.
 		hold := make(chan struct{})
-		if _, ok := tb.TryRefresh(a, register(3, 600)); !ok {
-			t.Fatal("TryRefresh = false")
+		if _, ok, _ := tb.Begin(a, register(3, 600), nil); !ok {
+			t.Fatal("Begin did not refresh")
 		}
 		s.set(nil, hold)
 		wg.Go(func() { _ = tb.SaveRefreshes(ctx) })
 		synctest.Wait()
-		if _, ok := tb.TryRefresh(a, register(4, 600)); !ok {
+		if _, ok, _ := tb.Begin(a, register(4, 600), nil); !ok {
 			t.Error("a refresh waited for one that is being saved")
 		}
 		wg.Go(func() {

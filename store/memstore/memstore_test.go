@@ -44,8 +44,8 @@ func TestBindingsExpire(t *testing.T) {
 		}
 		<-time.After(5 * time.Minute)
 		r.CSeq = 2
-		if _, ok := m.Bindings.TryRefresh(a, r); !ok {
-			t.Fatal("TryRefresh = false")
+		if _, ok, _ := m.Bindings.Begin(a, r, nil); !ok {
+			t.Fatal("Begin did not refresh")
 		}
 		s.Drain(nil, 100)
 		<-time.After(10*time.Minute - time.Second)

@@ -92,8 +92,8 @@ func BenchmarkRefresh(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		r.CSeq++
-		if _, ok := s.Bindings.TryRefresh(a, r); !ok {
-			b.Fatal("TryRefresh = false")
+		if _, ok, _ := s.Bindings.Begin(a, r, nil); !ok {
+			b.Fatal("Begin did not refresh")
 		}
 	}
 }

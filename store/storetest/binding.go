@@ -62,14 +62,14 @@ func registering(t *testing.T, p Parts) {
 			t.Errorf("%s: told %q, want %q", step, s, events)
 		}
 	}
-	if _, ok := p.Bindings.TryRefresh(a, Register("desk-1001", 5060, 1)); ok {
-		t.Error("TryRefresh took a new binding")
+	if _, ok, _ := p.Bindings.Begin(a, Register("desk-1001", 5060, 1), nil); ok {
+		t.Error("Begin took a new binding")
 	}
 	bs, _, err := p.Bindings.Register(t.Context(), a, Register("desk-1001", 5060, 1))
 	check("new", bs, err, 1, "added")
-	bs, ok := p.Bindings.TryRefresh(a, Register("desk-1001", 5060, 2))
+	bs, ok, _ := p.Bindings.Begin(a, Register("desk-1001", 5060, 2), nil)
 	if !ok {
-		t.Error("TryRefresh refused a refresh")
+		t.Error("Begin refused a refresh")
 	}
 	check("refresh", bs, nil, 1, "")
 	_, _, err = p.Bindings.Register(t.Context(), a, Register("desk-1001", 5060, 1))
