@@ -265,14 +265,14 @@ func (d *decider) unreachable(p place) (forward, Decision) {
 // mailbox says that voicemail would take the call, where the number has it, and
 // that there is none yet.
 func (d *decider) mailbox(l *directory.Line) {
-	if l = d.firstCalled(l); l != nil && l.Voicemail {
+	if l = d.mailboxOf(l); l != nil && l.Voicemail {
 		d.toMailbox(l)
 	}
 }
 
 // voicemail is mailbox for a setting that names it.
 func (d *decider) voicemail(l *directory.Line) {
-	if l = d.firstCalled(l); l != nil {
+	if l = d.mailboxOf(l); l != nil {
 		d.toMailbox(l)
 	}
 }
@@ -283,10 +283,10 @@ func (d *decider) toMailbox(l *directory.Line) {
 	}
 }
 
-// firstCalled is the number whose mailbox takes a call that is at l: the one
-// that was called first in a chain.
-func (d *decider) firstCalled(l *directory.Line) *directory.Line {
-	if len(d.hops) == 0 || d.hops[0].Number == l.Number {
+// mailboxOf is the number whose mailbox takes a call that is at l: the one that
+// was called first in a chain, or the last where the domain says so.
+func (d *decider) mailboxOf(l *directory.Line) *directory.Line {
+	if len(d.hops) == 0 || d.t.LastMailbox || d.hops[0].Number == l.Number {
 		return l
 	}
 	first, ok := d.w.number(d.t.Name, d.hops[0].Number)

@@ -165,13 +165,8 @@ func (d *decider) memberTargets(p place, l *directory.Line, rung []string) ([]ri
 	if d.lacks() {
 		return nil, rung
 	}
-	to := reach{targets: slices.Clone(b.targets), rung: rung}
 	silent := d.disturbs(l) // ringer-off
-	for i := range to.targets {
-		if silent {
-			to.targets[i].Alert = alertInfo(l.Alert(to.targets[i].Device))
-		}
-	}
+	to := reach{targets: dressed(l, slices.Clone(b.targets), silent), rung: rung}
 	if p.line.Hunt.Remotes && !d.only && !silent {
 		d.remotes(l, &to)
 	}

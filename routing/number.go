@@ -168,11 +168,8 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 	} else {
 		d.say(Entry{Rule: RingDevices, Number: l.Number, Value: registered(b), Level: max(d.level(), levelOf(b)), Owner: l.User})
 	}
-	if how.alert != "" && len(l.Alerts) > 0 {
-		targets = slices.Clone(targets)
-		for i := range targets {
-			targets[i].Alert = alertInfo(l.Alert(targets[i].Device))
-		}
+	if l.Unlogged || how.alert != "" && len(l.Alerts) > 0 {
+		targets = dressed(l, slices.Clone(targets), how.alert != "")
 	}
 	reach := reach{targets: targets, rung: append(make([]string, 0, len(d.v.Rung)+1+len(l.Remotes)), d.v.Rung...)}
 	reach.rung = append(reach.rung, l.Number)
@@ -197,6 +194,9 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 		}
 		r.Redirect = d.redirection(reach.rung)
 	}
+	if d.mailboxLater(l, &r); d.lacks() {
+		return forward{}, nil
+	}
 	d.timing(l, &r, &reach)
 	r.Stages = []Stage{{Targets: reach.targets, Rule: d.why()}}
 	d.anchors(l, &r, &reach, b.nat && !how.mute)
@@ -207,6 +207,36 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 	}
 	return forward{}, r
 }
+
+// dressed gives targets what is their number's or their own: that they show a
+// call silently, and log no missed one.
+func dressed(l *directory.Line, targets []ring.Target, silent bool) []ring.Target {
+	for i := range targets {
+		if targets[i].Unlogged = l.Unlogged; silent {
+			targets[i].Alert = alertInfo(l.Alert(targets[i].Device))
+		}
+	}
+	return targets
+}
+
+// mailboxLater says that voicemail would take a call that nobody answers, unless
+// something else follows, and that there is none yet.
+func (d *decider) mailboxLater(l *directory.Line, r *Ring) {
+	if r.Outcomes.NoAnswer != nil || d.urgent || d.only {
+		return
+	}
+	f := l.NoAnswer.Of(d.internal)
+	named := f.On && f.Target.Voicemail && d.callme == nil
+	if !named && (!l.Voicemail && len(d.hops) == 0) {
+		return
+	}
+	if l = d.mailboxOf(l); l != nil && (named || l.Voicemail) {
+		d.about(l, Voicemail, "", "", VoicemailLater)
+	}
+}
+
+// VoicemailLater is the value of a voicemail entry about a call that rings first.
+const VoicemailLater = "later"
 
 // timing sets how long a number rings.
 func (d *decider) timing(l *directory.Line, r *Ring, to *reach) {

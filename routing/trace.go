@@ -1,6 +1,9 @@
 package routing
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A RuleName is the stable name of a rule of behaviour.md. Code, traces, tests
 // and documentation use the same one.
@@ -32,3 +35,14 @@ const (
 
 // A Trace says, step by step, why a decision came out as it did.
 type Trace []Entry
+
+// Rule returns the rule that decided: that of the last entry that says what
+// happens now, not how it is carried out or what may follow.
+func (t Trace) Rule() RuleName {
+	for _, e := range slices.Backward(t) {
+		if e.Rule != CallAnchored && e.Value != VoicemailLater {
+			return e.Rule
+		}
+	}
+	return ""
+}

@@ -70,9 +70,7 @@ func (s *Server) decided(u *setup, plan routing.Plan, trace routing.Trace, err e
 		live.Story = append(live.Story, story(trace)...)
 	}
 	n := len(trace)
-	if n > 0 {
-		live.Rule = string(trace[n-1].Rule)
-	}
+	live.Rule = string(trace.Rule())
 	if u.cancelled {
 		s.refuse(u.srv, live, 487, "", "")
 		return

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"bellhop/routing/directory"
 	"bellhop/sip/siptest"
 )
 
@@ -412,5 +413,27 @@ func TestRegisterWhileRinging(t *testing.T) {
 			desk.Wait(t, "ACK")
 			call.Refused(ana.Wait(t, "487 INVITE"))
 		})
+	})
+}
+
+// TestNoMissedCalls: where a number has its phones log no missed calls, a CANCEL
+// says that somebody else answered (rule ring.reason).
+func TestNoMissedCalls(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		h.apply(t, put(directory.KindNumber, "1002", `{"user":"user1002","missed_calls":false}`))
+		ana, ben, cyd := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12), h.registered(t, "desk-1003", 13)
+		for p, want := range map[*siptest.Phone]bool{ben: true, cyd: false} {
+			leg := ana.Call(t, p.Number)
+			invite := p.Wait(t, "INVITE")
+			p.Reply(invite, siptest.Answer{Status: 180})
+			ana.Wait(t, "180 INVITE")
+			leg.Cancel()
+			ana.Wait(t, "200 CANCEL")
+			if got := strings.Contains(cancelled(t, p, invite).Header("Reason"), "elsewhere"); got != want {
+				t.Errorf("CANCEL at %s says that somebody answered: %t", p.Number, got)
+			}
+			leg.Refused(ana.Wait(t, "487 INVITE"))
+		}
 	})
 }

@@ -34,6 +34,7 @@ func (d *decoder) domain(o *object) Domain {
 	v.Policies = Policies{
 		BusyExclusive: p.maybe("busy_exclusive"), Strangers: p.flag("strangers"), Retention: d.retention(p.sub("retention")), Limits: d.limits(p),
 	}
+	v.Policies.Mailbox = p.choice("mailbox", "", MailboxFirst, MailboxLast)
 	d.codes(p, &v.Policies)
 	v.Policies.PINLength = p.count("pin_length", MinPIN, MaxPIN)
 	v.Policies.PasswordLength = p.count("password_length", MinPassword, MaxPassword)
@@ -102,6 +103,7 @@ func (d *decoder) number(o *object) Number {
 		Voicemail:       o.flag("voicemail"),
 		RingTime:        o.ringTime("ring_time"),
 		BusyTrigger:     o.count("busy_trigger", 1, 100),
+		MissedCalls:     o.maybe("missed_calls"),
 		CallWaiting:     o.maybe("call_waiting"),
 		Limits:          d.limits(o),
 		CodeRequired:    o.flag("authorization_code_required"),

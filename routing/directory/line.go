@@ -9,15 +9,16 @@ import (
 
 // A Tenant is a domain as routing uses it. It never changes once compiled.
 type Tenant struct {
-	Name      string
-	Realm     string
-	Plan      dial.Plan
-	Strangers bool // dial.number is open to strangers
-	Defaults  Defaults
-	Exclusive bool // busy.exclusive
-	Limits    Quota
-	Codes     dial.Codes // dial.feature, dial.service
-	Emergency []string   // dial.emergency
+	Name        string
+	Realm       string
+	Plan        dial.Plan
+	Strangers   bool // dial.number is open to strangers
+	Defaults    Defaults
+	Exclusive   bool // busy.exclusive
+	LastMailbox bool // of a chain the last number's mailbox takes the call
+	Limits      Quota
+	Codes       dial.Codes // dial.feature, dial.service
+	Emergency   []string   // dial.emergency
 	// Trunks are the routes out, the longest prefix first, then the lowest
 	// priority; Carriers are all trunks, by name.
 	Trunks   []TrunkRoute
@@ -29,7 +30,7 @@ type Tenant struct {
 func CompileTenant(name string, d Domain) *Tenant {
 	return &Tenant{
 		Name: name, Realm: d.Realm, Plan: plan(d), Strangers: d.Policies.Strangers,
-		Defaults: d.Defaults, Exclusive: BusyExclusive(d), Limits: quota(d.Policies.Limits, domainLimits()),
+		Defaults: d.Defaults, Exclusive: BusyExclusive(d), LastMailbox: d.Policies.Mailbox == MailboxLast, Limits: quota(d.Policies.Limits, domainLimits()),
 		Codes: codesOf(d), Emergency: emergencyNumbers(d),
 	}
 }
@@ -51,6 +52,7 @@ type Line struct {
 
 	CallerID  string // "" its own, CallerIDHidden, or a number
 	Voicemail bool
+	Unlogged  bool          // its phones log no missed calls
 	RingTime  time.Duration // until forward.no-answer
 	RingSet   bool          // RingTime is the number's own: remote destinations do not make it longer
 	Trigger   Pair[int]     // calls at which it is busy
@@ -187,7 +189,7 @@ func CompileLine(d LineDocuments) *Line {
 	l := &Line{
 		Domain: t.Name, Number: d.Name, Public: n.Public, User: n.User,
 		Active:   n.State == "" || n.State == StateActive,
-		CallerID: n.CallerID, Voicemail: n.Voicemail,
+		CallerID: n.CallerID, Voicemail: n.Voicemail, Unlogged: n.MissedCalls != nil && !*n.MissedCalls,
 		RingTime: firstOf(time.Duration(n.RingTime), time.Duration(t.Defaults.RingTime), DefaultRingTime),
 		RingSet:  n.RingTime != 0, Label: n.Label, OwnClass: n.ClassOfService != "",
 		Class: d.Class, ForwardingClass: d.Forwarded,

@@ -19,6 +19,10 @@ type Policies struct {
 	BusyExclusive *bool `json:"busy_exclusive,omitempty"` // forward.busy and call waiting exclude each other; default true
 	Strangers     bool  `json:"strangers,omitempty"`      // dial.number is open to strangers
 
+	// Mailbox is whose takes a call at the end of a chain of forwards: of the "first"
+	// number called (default), or the "last".
+	Mailbox string `json:"mailbox,omitempty"`
+
 	// Features are the feature codes by name, where they are not the usual ones; ""
 	// switches one off (dial.feature).
 	Features map[string]string `json:"features,omitempty"`
@@ -36,6 +40,12 @@ type Policies struct {
 	// Limits hold for all calls of the domain together (limit.*).
 	Limits Limits `json:"limits,omitzero"`
 }
+
+// The values of [Policies.Mailbox].
+const (
+	MailboxFirst = "first"
+	MailboxLast  = "last"
+)
 
 // Services are the numbers by which services are called (dial.service); "" for
 // none. No number of the domain has one of them.
@@ -99,6 +109,7 @@ type Number struct {
 	Voicemail       bool     `json:"voicemail,omitempty"`
 	RingTime        Duration `json:"ring_time,omitempty"`    // 5 s to 120 s; 0: the default
 	BusyTrigger     int      `json:"busy_trigger,omitempty"` // calls at which it is busy with call waiting on; 0: the default
+	MissedCalls     *bool    `json:"missed_calls,omitempty"` // its phones log missed calls; default true
 	CallWaiting     *bool    `json:"call_waiting,omitempty"`
 	Limits          Limits   `json:"limits,omitzero"`
 	// CodeRequired says that its calls outside need an authorization code, which

@@ -192,6 +192,8 @@ func english(key string) string {
 		return "The user of {number} does not want to be disturbed: calls are rejected."
 	case "busy":
 		return "{number} is busy."
+	case "voicemail=later":
+		return "If nobody answers, voicemail of {number} would take the call, but there is no voicemail yet."
 	case "voicemail":
 		return "Voicemail of {number} would take the call, but there is no voicemail yet."
 	case "ring.devices":

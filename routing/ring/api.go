@@ -195,6 +195,9 @@ type Target struct {
 	// targets, else the caller as received.
 	Identity *Identity
 	Alert    string // value of Alert-Info, "" for none
+	// Unlogged says that its phone shall log no missed call: every CANCEL says that
+	// somebody else answered (rule ring.reason).
+	Unlogged bool
 }
 
 // An Identity is the caller as a target is to see it. It is not changed once it

@@ -5,7 +5,7 @@ package ring
 func (s *step) inviteJoined() bool {
 	n := s.branches.n
 	for j := len(s.joined) - 1; j >= 0; j-- {
-		if t := &s.joined[j]; !s.used(t) && !s.later(t) && s.welcome(t) {
+		if t := &s.joined[j]; !s.used(t) && !s.expired(t) && !s.later(t) && s.welcome(t) {
 			s.branch(t)
 		}
 	}
@@ -70,8 +70,9 @@ func (s *step) registered(t Target) {
 	if s.phase == leaving || s.phase == visiting || s.last {
 		return
 	}
+	s.resemble(&t)
 	n := s.join(t)
-	if s.phase == ringing && !s.later(n) && s.welcome(n) {
+	if s.phase == ringing && !s.expired(n) && !s.later(n) && s.welcome(n) {
 		s.branch(n)
 	}
 }
@@ -89,10 +90,28 @@ func (s *step) join(t Target) *Target {
 	return &s.joined[len(s.joined)-1]
 }
 
+// resemble has a device that joins ring as the plan says, or as the others of its
+// number do.
+func (s *step) resemble(t *Target) {
+	for k := range s.plan.Stages {
+		for j := range s.plan.Stages[k] {
+			o := &s.plan.Stages[k][j]
+			switch {
+			case o.Remote != "" || o.Number != t.Number:
+			case same(o, t):
+				t.keep(o)
+				return
+			case o.Device != "":
+				t.Alert, t.Unlogged = o.Alert, o.Unlogged
+			}
+		}
+	}
+}
+
 // keep takes over what the plan says of a target that registered again.
 func (t *Target) keep(o *Target) {
 	t.Service, t.Remote, t.Delay, t.StopAfter = o.Service, o.Remote, o.Delay, o.StopAfter
-	t.Identity, t.Alert = o.Identity, o.Alert
+	t.Identity, t.Alert, t.Unlogged = o.Identity, o.Alert, o.Unlogged
 }
 
 // returned takes a device that has a branch and registered again.

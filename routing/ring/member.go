@@ -11,7 +11,7 @@ func (s *step) decline(number string) {
 			b.state = cancelling
 			s.unstop(i, &b)
 			s.branches.set(i, b)
-			s.do(Cancel{Branch: i})
+			s.cancel(i, &b, "")
 		}
 	}
 }

@@ -94,3 +94,29 @@ func TestMembers(t *testing.T) {
 		},
 	})
 }
+
+// TestUnlogged: a phone that shall log no missed call is told that somebody else
+// answered, whoever gave up.
+func TestUnlogged(t *testing.T) {
+	t.Parallel()
+	quiet := desk
+	quiet.Unlogged = true
+	run(t, []row{
+		{
+			name: "the ring time is over", plan: during(10*second, one(quiet, phone)), first: "invite 0 desk",
+			events: []at{{0, res(0, 180), "reply 180 from 0"}, {5 * second, timer(ring.TimerStage), "cancel 0" + elsewhere}},
+		},
+		{
+			name: "the caller gave up", plan: one(quiet), first: "invite 0 desk",
+			events: []at{{0, res(0, 180), "reply 180 from 0"}, {second, gaveUp("SIP;cause=487"), "cancel 0" + elsewhere}},
+		},
+		{
+			name: "it spoke too late", plan: one(quiet, phone), first: "invite 0 desk",
+			events: []at{{4 * second, silent(0), "doubt 0; invite 1 phone"}, {5 * second, res(0, 180), "cancel 0" + elsewhere}},
+		},
+		{
+			name: "a device that joins does as the others", plan: one(quiet), first: "invite 0 desk",
+			events: []at{{0, joins(soft), "invite 1 soft"}, {second, gaveUp(""), "cancel 0" + elsewhere + "; cancel 1" + elsewhere}},
+		},
+	})
+}

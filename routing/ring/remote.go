@@ -89,7 +89,7 @@ func (s *step) stopped(i BranchID) {
 	case b.rings():
 		s.count(i, missed(b.heard))
 		b.state = cancelling
-		s.do(Cancel{Branch: i})
+		s.cancel(i, &b, "")
 		s.stopIn(i, &b, NextTime)
 	case b.state == cancelling:
 		b.quiet = true

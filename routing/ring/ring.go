@@ -150,7 +150,7 @@ func (s *step) provisional(i BranchID, status int, sdp bool) {
 		b.state = early
 	case silent: // ring.silent: now it can be cancelled
 		b.state = cancelling
-		s.do(Cancel{Branch: i, Reason: s.reason})
+		s.cancel(i, &b, s.reason)
 	case cancelling:
 		if b.timed() && s.phase != ended {
 			s.stop(TimerSilent, i)
@@ -404,9 +404,18 @@ func (s *step) giveUp(reason string, all bool) {
 			b.state = cancelling
 			s.unstop(i, &b)
 			s.branches.set(i, b)
-			s.do(Cancel{Branch: i, Reason: reason})
+			s.cancel(i, &b, reason)
 		}
 	}
+}
+
+// cancel gives branch i, which is b, up. A phone that is told that somebody else
+// answered logs no missed call.
+func (s *step) cancel(i BranchID, b *branch, reason string) {
+	if b.target.Unlogged {
+		reason = ElsewhereReason
+	}
+	s.do(Cancel{Branch: i, Reason: reason})
 }
 
 func (s *step) do(e Effect) { s.effects = append(s.effects, e) }

@@ -65,8 +65,8 @@ func (a *anchor) journal() {
 func (a *anchor) tell(trace routing.Trace) {
 	a.update(func(l *feed.Call) {
 		l.Story = append(slices.Clip(l.Story), a.b.story(trace)...)
-		if n := len(trace); n > 0 {
-			l.Rule = string(trace[n-1].Rule)
+		if r := trace.Rule(); r != "" {
+			l.Rule = string(r)
 		}
 	})
 }
