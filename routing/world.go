@@ -148,6 +148,13 @@ func (w *World) PutUsage(domain, key string, u Usage) {
 	w.usage = append(w.usage, usageEntry{domain, key, u})
 }
 
+// Named returns the number that was put for a user, a device or a caller; "" for
+// none.
+func (w *World) Named(n Need) string {
+	number, _ := w.name(n.Kind, n.Domain, n.Key)
+	return number
+}
+
 // Number returns a number of a domain if it was put into w, by its extension or
 // the key it was asked for; nil otherwise.
 func (w *World) Number(domain, key string) *directory.Line {

@@ -48,6 +48,7 @@ type Line struct {
 	Number string // extension; the user part of the AOR
 	Public string // E.164; "" for none
 	User   string // whose it is; "" for nobody's
+	Admin  bool   // that is an administrator of the domain
 	Active bool
 
 	CallerID  string // "" its own, CallerIDHidden, or a number
@@ -173,6 +174,7 @@ type LineDocuments struct {
 	CallMe     CallMe
 	Remotes    map[string]RemoteDestination // by id
 	Zone       string                       // of the user
+	Role       Role                         // of the user
 	Site       Site
 	GroupName  string
 	Group      *Group   // the hunt group whose number it is
@@ -214,6 +216,7 @@ func CompileLine(d LineDocuments) *Line {
 	if n.User == "" {
 		return l
 	}
+	l.Admin = d.Role == RoleDomainAdmin
 	l.DND, l.Presence, l.Alerts = d.DND, d.Presence, d.Alerts
 	l.DNDSetting = "users/" + n.User + "/dnd"
 	for _, a := range d.DND.Allow {

@@ -172,6 +172,11 @@ func loadReach(v View, d *LineDocuments, user string) (err error) {
 	if d.CallMe, _, err = load[CallMe](v, Ref{domain, KindCallMe, user}); err != nil {
 		return err
 	}
+	u, _, err := load[User](v, Ref{domain, KindUser, user})
+	if err != nil {
+		return err
+	}
+	d.Zone, d.Role = u.TimeZone, u.Role
 	refs, err := v.Find(Key{IndexOwner, domain + "/" + user})
 	if err != nil || len(refs) == 0 {
 		return err
@@ -186,9 +191,7 @@ func loadReach(v View, d *LineDocuments, user string) (err error) {
 			d.Remotes[id] = remote
 		}
 	}
-	u, _, err := load[User](v, Ref{domain, KindUser, user})
-	d.Zone = u.TimeZone
-	return err
+	return nil
 }
 
 // LoadCaller returns the user whose remote destination a number is
