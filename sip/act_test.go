@@ -1,7 +1,6 @@
 package sip_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -11,24 +10,7 @@ import (
 	"bellhop/routing/directory"
 	"bellhop/sip/b2bua"
 	"bellhop/sip/siptest"
-	"bellhop/store/memstore"
 )
-
-// settings writes as the API does.
-type settings struct{ store *memstore.Store }
-
-func (s settings) Edit(ctx context.Context, a directory.Author, ref directory.Ref, edit func([]byte) ([]byte, error)) error {
-	doc, err := s.store.Get(ctx, ref)
-	if err != nil && !errors.Is(err, directory.ErrNotFound) {
-		return err
-	}
-	body, err := edit(doc.Body)
-	if err != nil {
-		return err
-	}
-	_, err = s.store.Apply(ctx, a, []directory.Write{{Ref: ref, Body: body, IfMatch: doc.Version, Create: doc.Version.IsZero()}})
-	return err
-}
 
 // document is what is kept of a setting; "" for nothing.
 func (h *house) document(tb testing.TB, kind directory.Kind, name string) string {

@@ -7,6 +7,7 @@ import (
 	"bellhop/routing"
 	"bellhop/routing/directory"
 	"bellhop/sip/auth"
+	"bellhop/sip/event"
 	"bellhop/sip/proxy"
 	"bellhop/sip/registrar"
 	"bellhop/sip/transaction"
@@ -39,7 +40,7 @@ func (s *Server) admit(p *transport.Packet) (a admission, ok bool) {
 	m := &p.Msg
 	from, fromOurs := s.domainOf(m, wire.From)
 	to, toOurs := s.domainOf(m, wire.To)
-	if len(m.ToTag()) > 0 && m.Method() != wire.Register {
+	if len(m.ToTag()) > 0 && m.Method() != wire.Register && (m.Method() != wire.Subscribe || !s.events.Knows(m)) {
 		return s.admitInDialog(p, name(from), name(to))
 	}
 	uri, uriOK := wire.ParseURI(m.RequestURI())
@@ -226,8 +227,10 @@ func (s *Server) routed(p *transport.Packet, a admission, uri wire.URI, uriOK bo
 }
 
 // capabilities answers an OPTIONS for the server itself (RFC 3261 §11.2).
-const capabilities = "Allow: INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, INFO, PRACK, UPDATE, REFER, PUBLISH\r\n" +
-	"Accept: application/sdp\r\n"
+const capabilities = allow + event.Allow + "Accept: application/sdp\r\n"
+
+// allow is what devices may send.
+const allow = "Allow: INVITE, ACK, CANCEL, BYE, REGISTER, OPTIONS, MESSAGE, SUBSCRIBE, NOTIFY, INFO, PRACK, UPDATE, REFER\r\n"
 
 // valid is the request validation of RFC 3261 §16.3 that needs no origin; it
 // returns the status to refuse with, or 0.

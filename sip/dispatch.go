@@ -9,9 +9,11 @@ import (
 	"bellhop/routing"
 	"bellhop/sip/auth"
 	"bellhop/sip/b2bua"
+	"bellhop/sip/event"
 	"bellhop/sip/lane"
 	"bellhop/sip/proxy"
 	"bellhop/sip/transaction"
+	"bellhop/sip/wire"
 )
 
 // A setup is an INVITE that belongs to no dialog, from its admission until it is
@@ -110,22 +112,55 @@ func (s *Server) forward(ln *lane.Lane, set *transaction.Set, srv *transaction.S
 		return
 	}
 	from, popped := a.from, a.popped
-	s.resolver.Resolve(ln, srv.Request.Received, &a.visit, func(plan routing.Plan, _ routing.Trace, err error) {
+	s.resolver.Resolve(ln, srv.Request.Received, &a.visit, func(plan routing.Plan, trace routing.Trace, err error) {
 		if err != nil {
 			s.proxy.Reply(srv, status(err), "", nil)
 			return
 		}
 		switch d := plan.Decision.(type) {
 		case routing.Reject:
-			s.proxy.Reply(srv, d.Status, d.Reason, nil)
+			if n := len(trace); n == 0 || d.Status != 480 || !s.kept(ln, srv, &from, trace[n-1].Number) {
+				s.proxy.Reply(srv, d.Status, d.Reason, nil)
+			}
 		case routing.Act: // only an INVITE asks for something
 			s.proxy.Reply(srv, 404, "", nil)
 		case routing.Ring:
-			s.proxy.Forward(set, srv, &d, &from, popped)
+			letter := s.letter(ln, srv, &from, d.Number)
+			if letter == nil {
+				s.proxy.Forward(set, srv, &d, &from, popped, nil)
+				return
+			}
+			letter.Wait(s.proxy.Forward(set, srv, &d, &from, popped, letter.Final))
 		default:
 			panic("sip: unknown decision")
 		}
 	})
+}
+
+// letter is the MESSAGE that srv is, which may have to wait for a phone; nil for any
+// other request.
+func (s *Server) letter(ln *lane.Lane, srv *transaction.Server, from *auth.From, number string) *event.Letter {
+	if srv.Method() != wire.MethodMessage {
+		return nil
+	}
+	return s.events.NewLetter(ln, srv, from, number)
+}
+
+// kept keeps a MESSAGE for a number without phones; it reports whether it does.
+func (s *Server) kept(ln *lane.Lane, srv *transaction.Server, from *auth.From, number string) bool {
+	letter := s.letter(ln, srv, from, number)
+	return letter != nil && letter.Final(480)
+}
+
+// subscribe takes a SUBSCRIBE: it is for the notifier, unless it goes past us to a
+// phone.
+func (s *Server) subscribe(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, a *admission) {
+	m := &srv.Request.Msg
+	if _, ours := s.tenants.Tenant([]byte(a.visit.TargetHost)); !ours && len(m.ToTag()) == 0 {
+		s.forward(ln, set, srv, a)
+		return
+	}
+	s.events.Subscribe(ln, set, srv, &a.from, a.visit.Target)
 }
 
 // redirected goes on with a call that was proxied until a phone sent it elsewhere:

@@ -70,14 +70,16 @@ func open(tb testing.TB, n *siptest.Network, at transport.Listener, change ...fu
 	tb.Helper()
 	h := &house{net: n, metrics: prometheus.NewRegistry()}
 	var err error
-	if h.store, err = memstore.New(memstore.Options{}); err != nil {
+	stream := feed.NewStream(1)
+	if h.store, err = memstore.New(memstore.Options{Feed: stream}); err != nil {
 		tb.Fatal(err)
 	}
 	h.provision(tb)
 	o := sip.Options{
 		Listeners: []transport.Listener{at},
 		Keys:      siptest.Keys{}, Credentials: h.store.Cache.Credentials(), World: h.store.Cache, Tenants: h.store.Cache, Trunks: h.store.Cache,
-		Calls: h.store.Calls, Settings: settings{h.store}, Location: h.store.Bindings, Node: 1, Registerer: h.metrics,
+		Calls: h.store.Calls, Settings: h.store, Location: h.store.Bindings, Node: 1, Registerer: h.metrics,
+		Store: h.store, Feed: stream,
 	}
 	for _, f := range change {
 		f(&o)

@@ -26,6 +26,7 @@ import (
 	"bellhop/routing/ring"
 	"bellhop/sip/auth"
 	"bellhop/sip/b2bua"
+	"bellhop/sip/event"
 	"bellhop/sip/lane"
 	"bellhop/sip/proxy"
 	"bellhop/sip/registrar"
@@ -43,6 +44,9 @@ type Options struct {
 	World       World
 	Tenants     Tenants
 	Trunks      trunk.Directory // nil: there are none
+	Store       event.Store     // of subscriptions and messages; nil: they end with the process
+	Mailbox     event.Mailbox   // nil: nobody has messages
+	Feed        *feed.Stream    // what happens to numbers that phones watch; its tap is ours
 	Calls       Calls
 	Settings    Settings // nil: nothing is set by telephone
 	Location    Location
@@ -81,6 +85,7 @@ type Calls interface {
 	proxy.Calls
 	ByID(id string) (*feed.Call, bool)
 	Live(domain string) []*feed.Call
+	Of(domain, number string) []*feed.Call
 }
 
 const (
@@ -111,6 +116,7 @@ type Server struct {
 	location  Location
 	gruus     *auth.GRUUs
 	b2bua     *b2bua.B2BUA
+	events    *event.Server
 	tenants   Tenants
 	old       []string // Options.MD5Only
 	log       *slog.Logger
@@ -179,7 +185,18 @@ func New(o Options) (_ *Server, err error) {
 		Resolver: s.resolver, Calls: o.Calls, Location: o.Location, Trunks: s.trunks, Ringing: s.ringing, Counter: &s.metrics,
 		Story: story, Registerer: o.Registerer, Logger: o.Logger,
 	})
+	s.openEvents(&o)
 	return s, nil
+}
+
+// openEvents makes the notifier, which is told what happens.
+func (s *Server) openEvents(o *Options) {
+	s.events = event.New(event.Options{
+		Network: s.transport, Transactions: s.txs, Lanes: s.table, Tags: s.tags, Ends: s.ends, Node: o.Node,
+		World: o.World, Tenants: o.Tenants, Calls: o.Calls, Location: o.Location, Store: o.Store, Settings: o.Settings, Mailbox: o.Mailbox,
+		Registerer: o.Registerer, Logger: o.Logger,
+	})
+	o.Feed.Tap(s.events.Happened)
 }
 
 // openTrunks makes what knows the trunks. They are dialled over what we listen
@@ -244,6 +261,10 @@ func (s *Server) Run(ctx context.Context) error {
 		})
 	}
 	s.b2bua.Restore(s.calls.Live(""))
+	if err := s.events.Restore(ctx); err != nil {
+		s.log.ErrorContext(ctx, "subscriptions not restored", "err", err)
+	}
+	wg.Go(func() { s.events.Run(ctx) })
 	wg.Go(func() {
 		s.trunks.Run(upper)
 		cancel()
@@ -463,6 +484,10 @@ func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet,
 		s.register(ln, srv, a.job)
 	case srv.Method() == wire.Invite:
 		s.invite(ln, set, srv, a)
+	case srv.Method() == wire.Subscribe:
+		s.subscribe(ln, set, srv, a)
+	case srv.Method() == wire.Publish: // status is set by the user, not by what a phone guesses
+		s.proxy.Reply(srv, 405, "", []byte(allow))
 	default:
 		s.forward(ln, set, srv, a)
 	}
@@ -519,6 +544,7 @@ func (s *Server) registered(srv *transaction.Server, res registrar.Response) {
 			}))
 		}
 	}
+	s.events.Registered(res.AOR, res.Added)
 }
 
 // A ringer is a call that rings at a number, in its own lane.

@@ -470,9 +470,11 @@ func (c *call) close(status int, outcome string) {
 
 // Forward sends a request that belongs to no dialog and is no INVITE to all
 // targets of its plan: MESSAGE, OPTIONS, SUBSCRIBE, and methods nobody here knows.
-func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routing.Ring, from *auth.From, popped bool) {
+// watch, which may be nil, sees how it comes out; best returns the best final
+// response so far, 0 for none.
+func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routing.Ring, from *auth.From, popped bool, watch Watch) (best func() int) {
 	p := srv.Request
-	r := &relay{x: x, set: set, srv: srv}
+	r := &relay{x: x, set: set, srv: srv, watch: watch}
 	srv.User = r
 	srv.Brief(true)
 	loop := x.loop(&p.Msg)
@@ -492,6 +494,7 @@ func (x *Proxy) Forward(set *transaction.Set, srv *transaction.Server, d *routin
 		}
 	}
 	r.start(480)
+	return r.bestStatus
 }
 
 func createsDialog(m wire.Method) bool {

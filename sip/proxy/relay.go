@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"cmp"
+
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
 	"bellhop/sip/wire"
@@ -20,7 +22,16 @@ type relay struct {
 	open       int
 	gaveUp     bool
 	finished   func(status int) // called once, before the final response goes up; may be nil
+	watch      Watch            // may be nil
 }
+
+// A Watch sees how a request comes out: each 2xx, and the final response when no
+// branch had one. When it reports true, somebody else answers or has answered, and
+// nothing goes up.
+type Watch func(status int) (taken bool)
+
+// taken asks the watch.
+func (r *relay) taken(status int) bool { return r.watch != nil && r.watch(status) }
 
 // add sends one more branch.
 func (r *relay) add(o *outgoing, p *transport.Packet) {
@@ -42,7 +53,7 @@ func (r *relay) add(o *outgoing, p *transport.Packet) {
 
 // start answers when no branch could be sent.
 func (r *relay) start(status int) {
-	if r.open == 0 {
+	if r.open == 0 && !r.taken(status) {
 		r.finish(status)
 		r.x.reply(r.srv, status, "", nil)
 	}
@@ -59,6 +70,9 @@ func (r *relay) Response(c *transaction.Client, res *wire.Message) {
 		}
 	case status < 300:
 		r.open--
+		if r.taken(status) {
+			return
+		}
 		first := !r.srv.Done()
 		if first {
 			r.finish(status)
@@ -108,7 +122,7 @@ func (r *relay) cancelOthers(winner *transaction.Client) {
 
 // settle answers with the best response when no branch is open.
 func (r *relay) settle() {
-	if r.open > 0 || r.srv.Done() {
+	if r.open > 0 || r.srv.Done() || r.taken(cmp.Or(r.bestStatus(), 408)) {
 		return
 	}
 	switch {
@@ -127,6 +141,14 @@ func (r *relay) settle() {
 		r.up(r.best)
 		r.best = nil
 	}
+}
+
+// bestStatus is the status of the best final response so far, 0 for none.
+func (r *relay) bestStatus() int {
+	if r.best == nil {
+		return 0
+	}
+	return r.best.Status()
 }
 
 func (r *relay) finish(status int) {

@@ -8,7 +8,14 @@ import (
 	"time"
 
 	"bellhop/feed"
+	"bellhop/routing/directory"
+	"bellhop/store/document"
 )
+
+// Edit changes a setting by telephone: see [document.Settings].
+func (s *Store) Edit(ctx context.Context, a directory.Author, ref directory.Ref, edit func(body []byte) ([]byte, error)) error {
+	return document.Settings{Documents: s}.Edit(ctx, a, ref, edit)
+}
 
 // Keep saves what SIP keeps, in place of what was there, and forgets what has no
 // body.

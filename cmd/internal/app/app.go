@@ -35,7 +35,6 @@ import (
 	"bellhop/sip"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
-	"bellhop/store/document"
 	"bellhop/store/keyring"
 	"bellhop/store/redisstore"
 	"bellhop/store/sqlstore"
@@ -237,8 +236,9 @@ func (a *App) openSIP() error {
 			Connections: c.Limits.Connections, PerSource: c.Limits.ConnectionsPerSource, Unproven: c.Limits.ConnectionsUnproven,
 			Idle: time.Duration(c.Limits.ConnectionIdle),
 		},
+		Store: a.store, Feed: a.feed,
 		Keys: a.keys, Credentials: a.store.Cache.Credentials(), World: a.store.Cache, Tenants: a.store.Cache, Trunks: a.store.Cache,
-		Calls: a.store.Calls, Settings: document.Settings{Documents: a.store}, Location: a.store.Bindings, Node: uint8(c.Node.Number),
+		Calls: a.store.Calls, Settings: a.store, Location: a.store.Bindings, Node: uint8(c.Node.Number),
 		Digest: c.SIP.Digest, MD5Only: c.SIP.MD5Only, MaxLanes: c.Limits.Calls,
 		Timers: transaction.Timers{
 			T1: time.Duration(c.SIP.Timers.T1), T2: time.Duration(c.SIP.Timers.T2), T4: time.Duration(c.SIP.Timers.T4), C: time.Duration(c.SIP.Timers.C),
