@@ -2,6 +2,7 @@ package sip_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -384,4 +385,54 @@ func TestProbes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A call whose 2xx was lost with the process: the caller does not know of it when
+// it is asked, and the callee is not left alone.
+func TestAnswerLostWithTheProcess(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		h.apply(t, anchors("1001"))
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		ana.Call(t, "1002")
+		inv := ben.Wait(t, "INVITE")
+		h.net.Drop(func(d siptest.Datagram) bool {
+			return strings.HasPrefix(string(d.Data), "SIP/2.0 200") && d.To == ana.Addr
+		})
+		ben.Reply(inv, withSDP(200))
+		ben.Wait(t, "ACK")
+		h.again(t)
+		h.net.Drop(nil)
+		ask := ana.Wait(t, "OPTIONS")
+		ana.Reply(ask, siptest.Answer{Status: 481})
+		ben.Reply(ben.Wait(t, "OPTIONS"), siptest.Answer{Status: 200})
+		ben.Reply(ben.Wait(t, "BYE"), siptest.Answer{Status: 200})
+		ana.Reply(ana.Wait(t, "BYE"), siptest.Answer{Status: 481})
+	})
+}
+
+// A call whose entry was cut cannot be taken up: its account is closed, and its
+// ends are told when they speak.
+func TestCallThatWasCut(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		leg, _ := joined(t, h, ana, ben)
+		c := *h.store.Calls.Live(domain)[0]
+		c.Legs = slices.Clone(c.Legs)
+		for i := range c.Legs {
+			c.Legs[i].Dialog = nil
+		}
+		h.kill()
+		h.store.Calls.Update(&c)
+		h.again(t)
+		if n := h.metric(t, "bellhop_b2bua_unrestored_total"); n != 1 || h.store.Calls.Len() != 0 {
+			t.Errorf("%v calls not restored, %d live", n, h.store.Calls.Len())
+		}
+		if r := h.record(t); r.State != feed.Ended || r.EndedAt.IsZero() || r.Legs[1].EndedAt.IsZero() {
+			t.Errorf("record %+v", r)
+		}
+		leg.Bye()
+		ana.Wait(t, "481 BYE")
+	})
 }

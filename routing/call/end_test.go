@@ -54,7 +54,7 @@ func TestBye(t *testing.T) {
 		{
 			name: "of the callee before the ACK of the caller: ours waits for it", options: call.Options{SDP: true}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, sdp(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{second, req(b, 1, call.Bye), "end hung-up by B; answer 1 of B 200"},
 				{2 * second, ack(a), "stop ack A; bye -1 to A"},
 			},
@@ -62,7 +62,7 @@ func TestBye(t *testing.T) {
 		{
 			name: "of both before the ACK", options: call.Options{SDP: true}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, sdp(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{second, req(b, 1, call.Bye), "end hung-up by B; answer 1 of B 200"},
 				{second, req(a, 2, call.Bye), "stop ack A; answer 2 of A 200"},
 				{second, ack(a), ""},
@@ -71,7 +71,7 @@ func TestBye(t *testing.T) {
 		{
 			name: "the ACK never comes", options: call.Options{SDP: true}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, sdp(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{second, req(b, 1, call.Bye), "end hung-up by B; answer 1 of B 200"},
 				{32 * second, fired(call.TimerAck, a), "stop ack A; bye -1 to A"},
 			},
@@ -98,7 +98,7 @@ func TestBye(t *testing.T) {
 			events: []at{
 				{0, res(b, 0, 180), "180 of 0 to A"},
 				{0, req(a, 1, call.Bye), "answer 1 of A 200; give up"},
-				{0, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A; end hung-up by A; bye -1 to B"},
+				{0, sdp(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A; end hung-up by A; bye -1 to B"},
 			},
 		},
 	})
@@ -143,7 +143,7 @@ func TestLost(t *testing.T) {
 		{
 			name: "no ACK of the first 2xx", options: call.Options{SDP: true}, first: "INVITE 0 to B",
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, sdp(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A"},
 				{31 * second, fired(call.TimerAck, a), ""}, // stale
 				{32 * second, fired(call.TimerAck, a), "end no-ack by A" + byes},
 			},
@@ -159,7 +159,7 @@ func TestLost(t *testing.T) {
 			name: "no ACK of a re-INVITE", up: true,
 			events: []at{
 				{2 * second, offer(b, 1, call.Invite), "INVITE 1 to A"},
-				{2 * second, sdp(a, 1, 200), "ack 1 to A; journal; 200 of 1 to B"},
+				{2 * second, sdp(a, 1, 200), "journal; ack 1 to A; 200 of 1 to B"},
 				{34 * second, fired(call.TimerAck, b), "end no-ack by B" + byes},
 			},
 		},
@@ -179,7 +179,7 @@ func TestLost(t *testing.T) {
 		{
 			name: "it lasted long enough", options: call.Options{SDP: true, Deadline: 4 * time.Hour}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; start deadline A in 4h0m0s; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, sdp(b, 0, 200), "start deadline A in 4h0m0s; journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{3 * time.Hour, fired(call.TimerDeadline, a), "start deadline A in 1h0m0s"}, // stale
 				{4 * time.Hour, fired(call.TimerDeadline, a), "end deadline by A; stop deadline A" + byes},

@@ -15,7 +15,7 @@ func TestAnswer(t *testing.T) {
 			events: []at{
 				{0, res(b, 0, 100), ""},
 				{0, res(b, 0, 180), "180 of 0 to A"},
-				{second, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A; start ack A in 32s"},
+				{second, sdp(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{second, ack(a), "stop ack A"},
 				{second, ack(a), ""},
 			},
@@ -89,14 +89,14 @@ func TestReliable(t *testing.T) {
 				{0, req(a, 1, call.Prack), "PRACK 1 to B"},
 				{0, res(b, 1, 200), "200 of 1 to A"},
 				{0, req(a, 2, call.Prack), "answer 2 of A 481"},
-				{0, res(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, res(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A"},
 			},
 		},
 		{
 			name: "the PRACK crosses the 2xx", options: call.Options{SDP: true}, first: "INVITE 0 to B",
 			events: []at{
 				{0, rel(b, 0, 183), "183 of 0 to A reliably"},
-				{0, res(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, res(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A"},
 				{0, req(a, 1, call.Prack), "PRACK 1 to B"},
 			},
 		},
@@ -118,7 +118,7 @@ func TestReliable(t *testing.T) {
 				{0, offer(a, 2, call.Prack), "PRACK 2 to B"},
 				{0, offer(a, 3, call.Update), "UPDATE 3 to B"},
 				{0, sdp(b, 3, 200), "200 of 3 to A"},
-				{0, res(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, res(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A"},
 			},
 		},
 		{
@@ -128,7 +128,7 @@ func TestReliable(t *testing.T) {
 				{0, res(b, -1, 200), ""},
 				{0, offer(b, 1, call.Update), "answer 1 of B 491"}, // the caller has no answer yet
 				{0, offer(a, 2, call.Update), "answer 2 of A 500 after 7s"},
-				{0, res(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A with kept sdp"},
+				{0, res(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A with kept sdp"},
 				{0, offer(b, 3, call.Update), "UPDATE 3 to A"},
 			},
 		},
@@ -136,14 +136,14 @@ func TestReliable(t *testing.T) {
 			name: "kept, and the 2xx has one itself", options: call.Options{SDP: true}, first: "INVITE 0 to B",
 			events: []at{
 				{0, call.Response{Leg: b, ID: 0, Status: 183, SDP: true, Reliable: true}, "prack -1 to B"},
-				{0, sdp(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, sdp(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A"},
 			},
 		},
 		{
 			name: "the PRACK with the answer comes after the 2xx", first: "INVITE 0 to B",
 			events: []at{
 				{0, rel(b, 0, 183), "183 of 0 to A reliably"},
-				{0, res(b, 0, 200), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, res(b, 0, 200), "journal; ack 0 to B; 200 of 0 to A"},
 				{0, offer(b, 1, call.Update), "answer 1 of B 500 after 7s"},
 				{0, offer(a, 2, call.Prack), "PRACK 2 to B"},
 				{0, offer(b, 3, call.Update), "UPDATE 3 to A"},
@@ -160,7 +160,7 @@ func TestReliable(t *testing.T) {
 				{2 * second, rel(b, 1, 183), "183 of 1 to A reliably"},
 				{2 * second, req(a, 2, call.Prack), "PRACK 2 to B"},
 				{2 * second, res(b, 2, 481), "481 of 2 to A"}, // about the 1xx: the dialog is there
-				{2 * second, res(b, 1, 200), "ack 1 to B; journal; 200 of 1 to A"},
+				{2 * second, res(b, 1, 200), "journal; ack 1 to B; 200 of 1 to A"},
 			},
 		},
 	})
@@ -240,7 +240,7 @@ func TestReinvite(t *testing.T) {
 			name: "hold and back", up: true, timers: true,
 			events: []at{
 				{2 * second, offer(b, 1, call.Invite), "INVITE 1 to A"},
-				{2 * second, sdp(a, 1, 200), "ack 1 to A; journal; 200 of 1 to B; start ack B in 32s"},
+				{2 * second, sdp(a, 1, 200), "journal; ack 1 to A; 200 of 1 to B; start ack B in 32s"},
 				{2 * second, ack(b), "stop ack B"},
 			},
 		},
@@ -257,16 +257,16 @@ func TestReinvite(t *testing.T) {
 			name: "the ACK is late", up: true, timers: true,
 			events: []at{
 				{2 * second, offer(a, 1, call.Invite), "INVITE 1 to B"},
-				{2 * second, sdp(b, 1, 200), "ack 1 to B; journal; 200 of 1 to A; start ack A in 32s"},
+				{2 * second, sdp(b, 1, 200), "journal; ack 1 to B; 200 of 1 to A; start ack A in 32s"},
 				{2 * second, offer(b, 2, call.Invite), "INVITE 2 to A"}, // B has its ACK, and A, we hope, the 2xx
-				{3 * second, sdp(a, 2, 200), "ack 2 to A; journal; 200 of 2 to B; start ack B in 32s"},
+				{3 * second, sdp(a, 2, 200), "journal; ack 2 to A; 200 of 2 to B; start ack B in 32s"},
 			},
 		},
 		{
 			name: "the ACK is lost", up: true, timers: true,
 			events: []at{
 				{2 * second, offer(a, 1, call.Invite), "INVITE 1 to B"},
-				{2 * second, sdp(b, 1, 200), "ack 1 to B; journal; 200 of 1 to A; start ack A in 32s"},
+				{2 * second, sdp(b, 1, 200), "journal; ack 1 to B; 200 of 1 to A; start ack A in 32s"},
 				{3 * second, offer(a, 3, call.Invite), "stop ack A; INVITE 3 to B"},
 			},
 		},
@@ -286,7 +286,7 @@ func TestReinvite(t *testing.T) {
 			events: []at{
 				{2 * second, offer(a, 1, call.Invite), "INVITE 1 to B"},
 				{3 * second, call.Cancelled{Leg: a, ID: 1}, "cancel 1 to B"},
-				{3 * second, sdp(b, 1, 200), "ack 1 to B; journal; 200 of 1 to A"},
+				{3 * second, sdp(b, 1, 200), "journal; ack 1 to B; 200 of 1 to A"},
 			},
 		},
 		{
@@ -316,7 +316,7 @@ func TestGlare(t *testing.T) {
 	timer := call.Session{Supported: true, Expires: 1800 * second, Refresher: call.UAS}
 	refreshed := func(more ...at) []at {
 		return append([]at{
-			{0, sdp(b, 0, 200), "ack 0 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
+			{0, sdp(b, 0, 200), "start expire A in 29m28s; start refresh A in 15m0s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
 			{0, ack(a), "stop ack A"},
 			{900 * second, fired(call.TimerRefresh, a), "refresh -1 to A by INVITE expires 30m0s uac"},
 		}, more...)
@@ -348,14 +348,14 @@ func TestGlare(t *testing.T) {
 			events: refreshed(
 				at{900 * second, res(a, -1, 491), "start glare A in 500ms"},
 				at{900 * second, timedReq(a, 1, call.Invite, timer), "INVITE 1 to B"},
-				at{900 * second, sdp(b, 1, 200), "ack 1 to B; stop glare A; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 1 to A expires 30m0s uas; start ack A in 32s"},
+				at{900 * second, sdp(b, 1, 200), "stop glare A; start expire A in 29m28s; start refresh A in 15m0s; journal; ack 1 to B; 200 of 1 to A expires 30m0s uas; start ack A in 32s"},
 				at{901 * second, fired(call.TimerGlare, a), ""},
 			),
 		},
 		{
 			name: "a late offer with our refresh of the other end", options: call.Options{SDP: true, Interval: half}, first: "INVITE 0 to B",
 			events: []at{
-				{0, says(b, 0, 200, call.Session{Expires: half, Refresher: call.UAC}), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, says(b, 0, 200, call.Session{Expires: half, Refresher: call.UAC}), "journal; ack 0 to B; 200 of 0 to A"},
 				{0, ack(a), ""},
 				{900 * second, fired(call.TimerRefresh, b), "refresh -1 to B by INVITE"},
 				{900 * second, req(a, 1, call.Invite), "answer 1 of A 491"},
@@ -364,29 +364,29 @@ func TestGlare(t *testing.T) {
 		{
 			name: "a refresh waits for a late offer", options: call.Options{SDP: true, Session: timer}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
+				{0, sdp(b, 0, 200), "start expire A in 29m28s; start refresh A in 15m0s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{900 * second, req(b, 1, call.Invite), "INVITE 1 to A expires 30m0s uac"},
 				{900 * second, fired(call.TimerRefresh, a), "start refresh A in 2s"},
 				// The caller says that it refreshes from now on.
-				{901 * second, says(a, 1, 200, timer), "ack 1 to A; start expire A in 29m28s; stop refresh A; journal; 200 of 1 to B; start ack B in 32s"},
+				{901 * second, says(a, 1, 200, timer), "start expire A in 29m28s; stop refresh A; journal; ack 1 to A; 200 of 1 to B; start ack B in 32s"},
 			},
 		},
 		{
 			name: "a refresh waits for the ACK", options: call.Options{SDP: true, Session: call.Session{Expires: half, Update: true}}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
+				{0, sdp(b, 0, 200), "start expire A in 29m28s; start refresh A in 15m0s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{900 * second, fired(call.TimerRefresh, a), "refresh -1 to A by UPDATE expires 30m0s uac"},
 				{900 * second, timedReq(a, 1, call.Invite, timer), "INVITE 1 to B"},
-				{900 * second, sdp(b, 1, 200), "ack 1 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 1 to A expires 30m0s uas; start ack A in 32s"},
+				{900 * second, sdp(b, 1, 200), "start expire A in 29m28s; start refresh A in 15m0s; journal; ack 1 to B; 200 of 1 to A expires 30m0s uas; start ack A in 32s"},
 				{900 * second, res(a, -1, 405), "start refresh A in 2s"},
 			},
 		},
 		{
 			name: "a refresh waits for an INVITE", options: call.Options{SDP: true, Session: timer}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, sdp(b, 0, 200), "ack 0 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
+				{0, sdp(b, 0, 200), "start expire A in 29m28s; start refresh A in 15m0s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{899 * second, offer(b, 1, call.Invite), "INVITE 1 to A expires 30m0s uac"},
 				{900 * second, fired(call.TimerRefresh, a), "start refresh A in 2s"},
@@ -395,7 +395,7 @@ func TestGlare(t *testing.T) {
 		{
 			name: "our own Call-ID: 2.1 to 4 s", options: call.Options{SDP: true, Interval: 1800 * second}, first: "INVITE 0 to B expires 30m0s uas", timers: true,
 			events: []at{
-				{0, call.Response{Leg: b, Status: 200, Up: 200, SDP: true, Session: call.Session{Expires: 1800 * second, Refresher: call.UAC, Update: true}}, "ack 0 to B; start expire B in 29m28s; start refresh B in 15m0s; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, call.Response{Leg: b, Status: 200, Up: 200, SDP: true, Session: call.Session{Expires: 1800 * second, Refresher: call.UAC, Update: true}}, "start expire B in 29m28s; start refresh B in 15m0s; journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{900 * second, fired(call.TimerRefresh, b), "refresh -1 to B by UPDATE expires 30m0s uac"},
 				{900 * second, res(b, -1, 491), "start glare B in 2.6s"},

@@ -117,7 +117,6 @@ func (s *step) success(r request, ev Response) {
 		s.described(&r, ev.Leg)
 	} else {
 		s.settleUnless(r)
-		s.do(Ack{Leg: ev.Leg, ID: r.id})
 	}
 	p := Pass{To: r.from, ID: r.id, Status: ev.Status}
 	if r.kept && !ev.SDP {
@@ -133,7 +132,10 @@ func (s *step) success(r request, ev Response) {
 		}
 		s.watch(ProbeTime)
 	}
-	s.do(Journal{})
+	s.do(Journal{}) // first: one that dies now is sent the 2xx again
+	if !late {
+		s.do(Ack{Leg: ev.Leg, ID: r.id})
+	}
 	s.do(p)
 	g := &s.legs[r.from]
 	g.invite, g.unacked, g.waits, g.ackBy = r.id, true, late, s.now.Add(AckTime)

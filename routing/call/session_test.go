@@ -25,13 +25,13 @@ func TestSession(t *testing.T) {
 	run(t, []row{
 		{
 			name: "neither end knows it", options: call.Options{SDP: true, Interval: half}, first: "INVITE 0 to B expires 30m0s uas", timers: true,
-			events: []at{{0, says(b, 0, 200, call.Session{}), "ack 0 to B; journal; 200 of 0 to A; start ack A in 32s"}},
+			events: []at{{0, says(b, 0, 200, call.Session{}), "journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"}},
 		},
 		{
 			name: "the caller refreshes, the callee does not know it", options: call.Options{SDP: true, Session: byUAC, Interval: half},
 			first: "INVITE 0 to B expires 30m0s uas", timers: true,
 			events: []at{
-				{0, says(b, 0, 200, call.Session{}), "ack 0 to B; start expire A in 29m28s; journal; 200 of 0 to A expires 30m0s uac; start ack A in 32s"},
+				{0, says(b, 0, 200, call.Session{}), "start expire A in 29m28s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uac; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{900 * second, timedReq(a, 1, call.Update, byUAC), "UPDATE 1 to B"},
 				{900 * second, says(b, 1, 200, call.Session{}), "start expire A in 29m28s; journal; 200 of 1 to A expires 30m0s uac"},
@@ -43,27 +43,27 @@ func TestSession(t *testing.T) {
 			name: "the callee refreshes, the caller does not know it", options: call.Options{SDP: true, Interval: half},
 			first: "INVITE 0 to B expires 30m0s uas", timers: true,
 			events: []at{
-				{0, says(b, 0, 200, byUAS), "ack 0 to B; start expire B in 29m28s; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, says(b, 0, 200, byUAS), "start expire B in 29m28s; journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{900 * second, timedReq(b, 1, call.Invite, byUAC), "INVITE 1 to A"},
-				{900 * second, says(a, 1, 200, call.Session{}), "ack 1 to A; start expire B in 29m28s; journal; 200 of 1 to B expires 30m0s uac; start ack B in 32s"},
+				{900 * second, says(a, 1, 200, call.Session{}), "start expire B in 29m28s; journal; ack 1 to A; 200 of 1 to B expires 30m0s uac; start ack B in 32s"},
 			},
 		},
 		{
 			name: "one that knows it is asked", options: call.Options{SDP: true, Session: call.Session{Supported: true}, Interval: half},
 			first: "INVITE 0 to B expires 30m0s uas", timers: true,
-			events: []at{{0, says(b, 0, 200, call.Session{}), "ack 0 to B; start expire A in 29m28s; journal; 200 of 0 to A expires 30m0s uac; start ack A in 32s"}},
+			events: []at{{0, says(b, 0, 200, call.Session{}), "start expire A in 29m28s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uac; start ack A in 32s"}},
 		},
 		{
 			name: "one that wants more is asked for more", options: call.Options{SDP: true, Session: call.Session{Supported: true, MinSE: 2 * half}, Interval: half},
 			first: "INVITE 0 to B expires 30m0s uas", timers: true,
-			events: []at{{0, says(b, 0, 200, call.Session{}), "ack 0 to B; start expire A in 59m28s; journal; 200 of 0 to A expires 1h0m0s uac; start ack A in 32s"}},
+			events: []at{{0, says(b, 0, 200, call.Session{}), "start expire A in 59m28s; journal; ack 0 to B; 200 of 0 to A expires 1h0m0s uac; start ack A in 32s"}},
 		},
 		{
 			name: "a proxy asks for a caller that does not know it: we refresh", options: call.Options{SDP: true, Session: call.Session{Expires: half, Update: true}},
 			first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, says(b, 0, 200, call.Session{}), "ack 0 to B; start expire A in 29m28s; start refresh A in 15m0s; journal; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
+				{0, says(b, 0, 200, call.Session{}), "start expire A in 29m28s; start refresh A in 15m0s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uas; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{900 * second, fired(call.TimerRefresh, a), "refresh -1 to A by UPDATE expires 30m0s uac"},
 			},
@@ -71,7 +71,7 @@ func TestSession(t *testing.T) {
 		{
 			name: "we refresh the callee", options: call.Options{SDP: true, Interval: half}, first: "INVITE 0 to B expires 30m0s uas", timers: true,
 			events: []at{
-				{0, says(b, 0, 200, byUAC), "ack 0 to B; start expire B in 29m28s; start refresh B in 15m0s; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, says(b, 0, 200, byUAC), "start expire B in 29m28s; start refresh B in 15m0s; journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{800 * second, fired(call.TimerRefresh, b), "start refresh B in 1m40s"}, // stale
 				{900 * second, fired(call.TimerRefresh, b), "refresh -1 to B by INVITE expires 30m0s uac"},
@@ -84,7 +84,7 @@ func TestSession(t *testing.T) {
 			name: "an UPDATE that is not known is an INVITE", options: call.Options{SDP: true, Session: call.Session{Expires: half, Update: true}},
 			first: "INVITE 0 to B", timers: false,
 			events: []at{
-				{0, says(b, 0, 200, call.Session{}), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, says(b, 0, 200, call.Session{}), "journal; ack 0 to B; 200 of 0 to A"},
 				{0, ack(a), ""},
 				{900 * second, fired(call.TimerRefresh, a), "refresh -1 to A by UPDATE"},
 				{900 * second, says(a, -1, 501, call.Session{}), "refresh -2 to A by INVITE"},
@@ -94,7 +94,7 @@ func TestSession(t *testing.T) {
 			name: "a refresh that is refused leaves the session until it expires", options: call.Options{SDP: true, Session: call.Session{Expires: half, Update: true}},
 			first: "INVITE 0 to B", timers: false,
 			events: []at{
-				{0, says(b, 0, 200, call.Session{}), "ack 0 to B; journal; 200 of 0 to A"},
+				{0, says(b, 0, 200, call.Session{}), "journal; ack 0 to B; 200 of 0 to A"},
 				{0, ack(a), ""},
 				{900 * second, fired(call.TimerRefresh, a), "refresh -1 to A by UPDATE"},
 				{900 * second, says(a, -1, 403, call.Session{}), ""},
@@ -119,17 +119,17 @@ func TestSession(t *testing.T) {
 		{
 			name: "an interval shorter than there is", options: call.Options{SDP: true}, first: "INVITE 0 to B", timers: true,
 			events: []at{
-				{0, says(b, 0, 200, call.Session{Expires: second, Refresher: call.UAC}), "ack 0 to B; start expire B in 1m0s; start refresh B in 45s; journal; 200 of 0 to A; start ack A in 32s"},
+				{0, says(b, 0, 200, call.Session{Expires: second, Refresher: call.UAC}), "start expire B in 1m0s; start refresh B in 45s; journal; ack 0 to B; 200 of 0 to A; start ack A in 32s"},
 			},
 		},
 		{
 			name: "who refreshes stays the same from either end", options: call.Options{SDP: true, Session: byUAC, Interval: half},
 			first: "INVITE 0 to B expires 30m0s uas", timers: true,
 			events: []at{
-				{0, says(b, 0, 200, byUAS), "ack 0 to B; start expire B in 29m28s; start expire A in 29m28s; journal; 200 of 0 to A expires 30m0s uac; start ack A in 32s"},
+				{0, says(b, 0, 200, byUAS), "start expire B in 29m28s; start expire A in 29m28s; journal; ack 0 to B; 200 of 0 to A expires 30m0s uac; start ack A in 32s"},
 				{0, ack(a), "stop ack A"},
 				{900 * second, timedReq(b, 1, call.Invite, byUAC), "INVITE 1 to A expires 30m0s uas"},
-				{900 * second, says(a, 1, 200, byUAS), "ack 1 to A; start expire A in 29m28s; start expire B in 29m28s; journal; 200 of 1 to B expires 30m0s uac; start ack B in 32s"},
+				{900 * second, says(a, 1, 200, byUAS), "start expire A in 29m28s; start expire B in 29m28s; journal; ack 1 to A; 200 of 1 to B expires 30m0s uac; start ack B in 32s"},
 			},
 		},
 	})
@@ -211,7 +211,7 @@ func TestProbe(t *testing.T) {
 			{again + call.ProbeTime, probe, "probe -4 to A; probe -5 to B"},
 		}},
 		{name: "one that is refreshed is not asked", options: call.Options{SDP: true, Session: byUAC, Interval: half}, first: "INVITE 0 to B", events: []at{
-			{0, says(b, 0, 200, call.Session{}), "ack 0 to B; journal; 200 of 0 to A"},
+			{0, says(b, 0, 200, call.Session{}), "journal; ack 0 to B; 200 of 0 to A"},
 			{0, ack(a), ""},
 			{call.ProbeTime, probe, "probe -1 to B"},
 		}},

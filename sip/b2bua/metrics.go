@@ -3,7 +3,7 @@ package b2bua
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	begun, branches, sendFailed, journalFailed, failover, challenged, late, refused prometheus.Counter
+	begun, branches, sendFailed, journalFailed, failover, challenged, late, refused, unrestored prometheus.Counter
 
 	live  prometheus.Gauge
 	ended *prometheus.CounterVec
@@ -22,6 +22,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		challenged:    counter("trunk_challenges_total", "Challenges of a trunk that were answered."),
 		late:          counter("late_answers_total", "Answers that nobody took, acknowledged and hung up."),
 		refused:       counter("refused_in_dialog_total", "Requests within an anchored call that were refused: no token, or from elsewhere."),
+		unrestored:    counter("unrestored_total", "Calls of an earlier process that could not be taken up: what the journal had of them was cut."),
 		live: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "bellhop", Subsystem: "b2bua", Name: "calls_live", Help: "Anchored calls that ring or talk.",
 		}),
@@ -30,7 +31,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{"cause"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.begun, m.branches, m.sendFailed, m.journalFailed, m.failover, m.challenged, m.late, m.refused, m.live, m.ended)
+		reg.MustRegister(m.begun, m.branches, m.sendFailed, m.journalFailed, m.failover, m.challenged, m.late, m.refused, m.unrestored, m.live, m.ended)
 	}
 	return m
 }

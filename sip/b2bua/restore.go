@@ -2,6 +2,7 @@ package b2bua
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"bellhop/feed"
@@ -20,7 +21,11 @@ import (
 func (b *B2BUA) Restore(calls []*feed.Call) {
 	now := time.Now()
 	for _, c := range calls {
-		if c.Anchored == "" || len(c.Legs) == 0 || c.Legs[0].Dialog == nil {
+		if c.Anchored == "" {
+			continue
+		}
+		if len(c.Legs) == 0 || c.Legs[0].Dialog == nil {
+			b.unrestored(c)
 			continue
 		}
 		ln, _, err := b.lanes.GetOrNew([]byte(c.CallID))
@@ -38,6 +43,29 @@ func (b *B2BUA) Restore(calls []*feed.Call) {
 		if err != nil {
 			b.log.Error("call not restored", "call", c.ID, "err", err)
 		}
+	}
+}
+
+// unrestored closes the account of a call whose entry was too long to have its
+// dialogs: nobody can speak to its ends any more. What they say gets 481, which
+// ends it for them (RFC 3261 §12.2.2).
+func (b *B2BUA) unrestored(c *feed.Call) {
+	b.metrics.unrestored.Inc()
+	b.log.Error("call not restored", "call", c.ID, "err", "its dialogs were too long to be kept")
+	next := *c
+	next.State, next.EndedAt = feed.Ended, time.Now()
+	if c.State != feed.Talking {
+		next.Status, next.Outcome = 480, "lost"
+	}
+	next.Legs = slices.Clone(c.Legs)
+	for i := range next.Legs {
+		if l := &next.Legs[i]; l.State != feed.Ended {
+			l.State, l.EndedAt = feed.Ended, next.EndedAt
+		}
+	}
+	if err := b.calls.Ended(&next); err != nil {
+		b.metrics.journalFailed.Inc()
+		b.log.Error("record not journaled", "call", c.ID, "err", err)
 	}
 }
 
@@ -64,6 +92,12 @@ func restored(leg call.Leg, domain string, l *feed.Leg) dialog {
 // skip is how many requests of ours may have gone out in a dialog since it was
 // journaled: CSeq may jump, but not fall (RFC 3261 §12.2.1.1).
 const skip = 1000
+
+// doubtful is how long after its answer a call is asked soon after a restart
+// whether its ends are in it: the 2xx may have been lost with the process, and a
+// caller that does not know of it has given up after Timer C at the latest (RFC
+// 3261 §16.6). One with a session timer refreshes, or the call ends.
+const doubtful = 3 * time.Minute
 
 // wake goes on with an answered call.
 func (a *anchor) wake() {
@@ -93,6 +127,9 @@ func (a *anchor) wake() {
 	a.lodge()
 	a.reserve(near.Trunk, far.Trunk)
 	saved := call.Saved{Interval: interval, Seen: c.Deadline.Add(-silence)}
+	if near.Dialog.Interval == 0 && a.now.Sub(c.AnsweredAt) < doubtful {
+		saved.Seen = time.Time{}
+	}
 	for i, l := range [...]*feed.Leg{near, far} {
 		saved.Timers[i] = call.Timing{Interval: l.Dialog.Interval, Ours: l.Dialog.Refresher, Update: l.Dialog.Update, Last: l.Dialog.Refreshed}
 		if l.Dialog.Refresher && !l.Dialog.Update && l.Dialog.SDP == "" { // it was too long to be kept: only the end can refresh it now
