@@ -12,7 +12,7 @@ import (
 type place struct {
 	line     *directory.Line
 	device   string
-	instance string // of a GRUU: that phone alone, without angle brackets
+	instance string // of a GRUU or Contact: that phone alone, without angle brackets
 	rule     RuleName
 
 	kind     dial.Kind // for a class of service

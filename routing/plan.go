@@ -53,8 +53,9 @@ type Visit struct {
 	// or not at all (trust.md §1).
 	Secure bool
 
-	// Instance is the instance that a GRUU names, without angle brackets: Target is
-	// its number, and no other phone of it is meant (RFC 5627 §4.4).
+	// Instance is the instance that a GRUU or a registered Contact names, without angle
+	// brackets, or the Contact of a phone that has no instance: Target is its number,
+	// and no other phone of it is meant (RFC 5627 §4.4).
 	Instance string
 
 	// Hops are the forwards followed so far, oldest first.

@@ -9,7 +9,7 @@ const (
 	DialUser    RuleName = "dial.user"
 	DialDevice  RuleName = "dial.device"
 	DialGroup   RuleName = "dial.group"
-	DialContact RuleName = "dial.contact" // a GRUU: one instance alone
+	DialContact RuleName = "dial.contact" // a GRUU or a registered Contact: one phone alone
 	DialUnknown RuleName = "dial.unknown"
 	DialTrunk   RuleName = "dial.trunk"
 

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"net/netip"
 	"time"
 
 	"bellhop/routing"
@@ -220,10 +221,27 @@ func (s *Server) routed(p *transport.Packet, a admission, uri wire.URI, uriOK bo
 		Origin: a.from.Origin, Domain: a.from.Domain, Method: string(m.MethodBytes()), Caller: a.from.Caller,
 		Target: string(wire.AppendUnescaped(room[:0], uri.User)), TargetHost: string(uri.Host), Secure: sips,
 	}
-	if number, instance, ok := s.gruus.Resolve(uri, a.from.Domain, s.location); ok {
+	number, instance, ok := s.gruus.Resolve(uri, a.from.Domain, s.location)
+	if !ok && a.from.Origin == routing.OriginDevice && s.mayBeContact(uri) {
+		number, instance, ok = s.location.AtContact(a.from.Domain, string(m.RequestURI()))
+	}
+	if ok {
 		a.visit.Target, a.visit.Instance = number, instance
 	}
 	return a
+}
+
+// mayBeContact reports whether a URI may be the Contact of a device: its host is none
+// of ours, or an address beside one of our listeners.
+func (s *Server) mayBeContact(u wire.URI) bool {
+	if _, ours := s.tenants.Tenant(u.Host); !ours {
+		return true
+	}
+	if len(u.Port) == 0 || s.ends.Ours(u) {
+		return false
+	}
+	_, err := netip.ParseAddr(string(bytes.Trim(u.Host, "[]")))
+	return err == nil
 }
 
 // capabilities answers an OPTIONS for the server itself (RFC 3261 §11.2).

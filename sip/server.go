@@ -77,6 +77,9 @@ type Location interface {
 	RemoveFlow(ctx context.Context, aor location.AOR, f location.Flow) error
 	// Registered reports whether a binding leads down a flow.
 	Registered(f location.Flow) bool
+	// AtContact returns the number and the instance of the device of a domain that
+	// registered a Contact. It never waits.
+	AtContact(domain, uri string) (number, instance string, ok bool)
 }
 
 // Calls keeps the live calls, their journal and their records.

@@ -240,3 +240,43 @@ func behindNAT(contact string, source netip.Addr) bool {
 	a, ok := hostAddr(u.host)
 	return !ok || a.Unmap() != source.Unmap().WithZone("")
 }
+
+// A Spot is where the Contact of a device points: the user part, host and port of
+// a SIP URI in canonical form. It is comparable.
+type Spot struct{ user, host, port string }
+
+// SpotOf returns the spot of a sip or sips URI; false when it has none, for want of
+// a user part.
+func SpotOf(uri string) (Spot, bool) {
+	u, ok := splitURI(uri)
+	if !ok || u.user == "" {
+		return Spot{}, false
+	}
+	user, ok := unescape(u.user)
+	host := strings.ToLower(u.host)
+	if a, is := hostAddr(u.host); is {
+		host = a.Unmap().String()
+	}
+	return Spot{user, host, u.port}, ok
+}
+
+// User returns the user part, unescaped.
+func (s Spot) User() string { return s.user }
+
+// At returns the binding whose Contact points to a spot, nil for none: the one whose
+// Contact is the URI, if there is one, else the one seen last.
+func (bs Bindings) At(s Spot, uri string) (best *Binding) {
+	for i := range bs {
+		b := &bs[i]
+		if at, ok := SpotOf(b.Contact); !ok || at != s {
+			continue
+		}
+		if EqualURI(b.Contact, uri) {
+			return b
+		}
+		if best == nil || b.Seen.After(best.Seen) {
+			best = b
+		}
+	}
+	return best
+}

@@ -73,18 +73,19 @@ type Options struct {
 
 // A Table is a location service. Make one with [New], then Run it.
 type Table struct {
-	saver   Saver
-	node    uint16
-	tell    func([]Row)
-	shared  bool
-	feed    *feed.Stream
-	log     *slog.Logger
-	metrics *metrics
-	seed    maphash.Seed
-	group   group
-	size    atomic.Int64
-	shards  [shards]shard
-	held    *held
+	saver    Saver
+	node     uint16
+	tell     func([]Row)
+	shared   bool
+	feed     *feed.Stream
+	log      *slog.Logger
+	metrics  *metrics
+	seed     maphash.Seed
+	group    group
+	size     atomic.Int64
+	shards   [shards]shard
+	held     *held
+	contacts *contacts
 
 	// Flows in doubt: read on every message, so the count is checked first.
 	doubts atomic.Int64
@@ -114,11 +115,12 @@ func (sh *shard) isBusy(a location.AOR) bool { return sh.busy[a].done != nil }
 
 // slot is the bindings of one AOR.
 type slot struct {
-	packed string
-	n      int      // bindings
-	saved  uint64   // version of the row that is saved
-	flows  []uint64 // keys of theirs in Table.held
-	due    int64    // the second of its entry in shard.due; others are stale
+	packed   string
+	n        int      // bindings
+	saved    uint64   // version of the row that is saved
+	flows    []uint64 // keys of theirs in Table.held
+	contacts []uint64 // and in Table.contacts
+	due      int64    // the second of its entry in shard.due; others are stale
 }
 
 // New loads what the saver has. Deadlines further away than what was granted
@@ -127,7 +129,7 @@ type slot struct {
 func New(ctx context.Context, o Options) (*Table, error) {
 	t := &Table{
 		saver: o.Saver, node: o.Node, tell: o.Announce, shared: o.Shared, feed: o.Feed, log: o.Logger, seed: maphash.MakeSeed(),
-		flows: make(map[location.Flow][]location.AOR), held: newHeld(), group: group{wake: make(chan struct{}, 1)},
+		flows: make(map[location.Flow][]location.AOR), held: newHeld(), contacts: newContacts(), group: group{wake: make(chan struct{}, 1)},
 	}
 	if t.log == nil {
 		t.log = slog.New(slog.DiscardHandler)
@@ -212,7 +214,7 @@ func unpack(s string) location.Bindings {
 func (t *Table) installLocked(sh *shard, a location.AOR, bs location.Bindings) {
 	s := sh.slots[a]
 	t.size.Add(int64(len(bs) - s.n))
-	s.flows = t.held.change(s.flows, bs)
+	s.flows, s.contacts = t.held.change(s.flows, bs), t.contacts.change(a, s.contacts, bs)
 	if len(bs) == 0 {
 		delete(sh.slots, a) // its entry in due is stale now
 		return
