@@ -74,9 +74,10 @@ func TestConfiguredAndEffective(t *testing.T) {
 	}
 	set("/callme", `{"target":"1003"}`)
 	set("/presence/forwarding", `{"lunch":{"target":"1003"}}`)
-	if e := effective("/dnd"); within(e, "in_force") != false || within(e, "because").([]any)[0] != "callme" {
-		t.Errorf("dnd behind callme = %v", e)
+	if e := effective("/callme"); within(e, "in_force") != false || within(e, "because").([]any)[0] != "dnd" { // do-not-disturb is a status, too
+		t.Errorf("callme suspended by dnd = %v", e)
 	}
+	set("/dnd", `{"enabled":false,"mode":"reject"}`)
 	if e := effective("/callme"); within(e, "in_force") != true || within(e, "numbers", "1001", "external", "target") != "1003" {
 		t.Errorf("callme = %v", e)
 	}

@@ -27,6 +27,7 @@ type reach struct {
 	callMe     directory.CallMe
 	unusable   bool // the target of callMe is a group or itself redirected
 	also       []string
+	group      bool // it is the number of a hunt group
 }
 
 // effective adds what applies to calls from inside and outside, which is
@@ -49,6 +50,7 @@ func (s *Server) reach(q *request, ref directory.Ref) (r reach, err error) {
 	number, _, err := document[directory.Number](s, q, directory.Ref{Domain: ref.Domain, Kind: directory.KindNumber, Name: ref.Name})
 	r.voicemail = number.Voicemail
 	if err != nil || number.User == "" {
+		r.group, err = s.isGroup(q, ref.Domain, ref.Name, err)
 		return r, err
 	}
 	of := func(kind directory.Kind) directory.Ref {
@@ -149,11 +151,14 @@ func (r *reach) apply(internal bool, now time.Time) applied {
 		return applied{Rule: "forward.all", Target: all.Target}
 	}
 	status, not := r.presence.At(now), ""
-	if r.callMe.Target != "" && status == directory.StatusOffice { // any other status suspends it
+	if r.callMe.Target != "" && status == directory.StatusOffice && !r.dnd.Enabled { // any other status suspends it
 		if !r.unusable {
 			return applied{Rule: "callme", Target: r.callMe.Target}
 		}
 		not = directory.RuleCallMe
+	}
+	if r.group {
+		return applied{Rule: "dial.group", Target: r.number}
 	}
 	out := r.present(status)
 	out.Not = not

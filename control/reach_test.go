@@ -116,13 +116,10 @@ func TestEffectiveReach(t *testing.T) {
 		{"PUT", "/v1/me/callme", `{"target":"1003"}`, "callme 1003"},
 		{"PUT", "/v1/me/presence", `{"status":"lunch"}`, "presence.forward voicemail"}, // suspends it
 		{"PUT", "/v1/me/presence", `{"status":"office"}`, "callme 1003"},
-		{"PUT", "/v1/me/dnd", `{"enabled":true,"mode":"reject","remote_destinations":true}`, "callme 1003"},
-		{"DELETE", "/v1/me/callme", "", "snr ++4917112345"},
-		{"PUT", "/v1/me/callme", `{"target":"1003"}`, "callme 1003"},
-		{"PUT", "/v1/me/dnd", `{"enabled":true,"mode":"reject"}`, "callme 1003"},
 		{"PUT", "/v1/me/numbers/1001/forwarding", `{"all":{"internal":{"enabled":true,"target":"1002"}}}`, "forward.all 1002"},
 		{"PUT", "/v1/me/numbers/1001/forwarding", `{}`, "callme 1003"},
-		{"DELETE", "/v1/me/callme", "", "dnd"},
+		{"PUT", "/v1/me/dnd", `{"enabled":true,"mode":"reject","remote_destinations":true}`, "snr ++4917112345"}, // suspends it, too
+		{"PUT", "/v1/me/dnd", `{"enabled":true,"mode":"reject"}`, "dnd"},
 	} {
 		if got := a.do("ana", step.method, step.path, step.body); got.status/100 != 2 {
 			t.Fatalf("%s %s = %d %s", step.method, step.path, got.status, got.body)
@@ -134,8 +131,16 @@ func TestEffectiveReach(t *testing.T) {
 	// A target that redirects calls itself is not obeyed, and that is said.
 	a.want(a.do("ana", "PUT", "/v1/me/callme", `{"target":"1003"}`), 200, "")
 	a.want(a.do("ada", "PUT", test+"/numbers/1003/forwarding", `{"all":{"external":{"enabled":true,"target":"1002"}}}`), 200, "")
-	if got := internal(); got != "dnd callme.unusable" {
+	a.want(a.do("ana", "DELETE", "/v1/me/dnd", ""), 204, "")
+	if got := internal(); got != "ring.devices 1001 callme.unusable ++4917112345" {
 		t.Errorf("with an unusable target: %q", got)
+	}
+	// The number of a hunt group has its members.
+	a.want(a.do("ada", "PUT", test+"/numbers/1100", `{}`), 201, "")
+	a.want(a.do("ada", "PUT", test+"/groups/sales", `{"number":"1100","members":["1001"]}`), 201, "")
+	got := a.want(a.do("ada", "GET", test+"/numbers/1100/forwarding", ""), 200, "").json(t)
+	if rule := within(got, "effective", "external", "rule"); rule != "dial.group" {
+		t.Errorf("effective of a group = %v", got)
 	}
 }
 
