@@ -32,6 +32,9 @@ var (
 	ErrURL = errors.New("redisstore: url")
 	// ErrPolicy reports a Redis that evicts keys to make room.
 	ErrPolicy = errors.New("redisstore: maxmemory-policy")
+	// ErrRefused reports a Redis that does not let us in, or not do what we must: a
+	// password, a user or its rights (ACL), a database, a mode that are wrong.
+	ErrRefused = errors.New("redisstore: Redis refuses")
 	// errAway reports a Redis that is not asked, because it did not answer lately.
 	errAway = errors.New("redisstore: away")
 )
@@ -128,6 +131,7 @@ func loopback(at string) bool {
 func (s *Store) inspect(ctx context.Context) (servers string, err error) {
 	var mu sync.Mutex // guards ids
 	var ids []string
+	c, cluster := s.client.(*redis.ClusterClient)
 	ask := func(ctx context.Context, c redis.Cmdable) error {
 		info, err := c.Info(ctx).Result()
 		if err != nil {
@@ -136,6 +140,8 @@ func (s *Store) inspect(ctx context.Context) (servers string, err error) {
 		for line := range strings.Lines(info) {
 			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 			switch {
+			case name == "redis_mode" && value == "cluster" && !cluster:
+				return fmt.Errorf("%w: it is one of a cluster, whose URL is redis+cluster://", ErrRefused)
 			case name == "maxmemory_policy" && value != "noeviction":
 				return fmt.Errorf("%w is %s: set it to noeviction, or registrations are lost when memory is short", ErrPolicy, value)
 			case name == "run_id":
@@ -146,7 +152,7 @@ func (s *Store) inspect(ctx context.Context) (servers string, err error) {
 		}
 		return nil
 	}
-	if c, ok := s.client.(*redis.ClusterClient); ok {
+	if cluster {
 		err = c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return ask(ctx, c) })
 	} else {
 		err = ask(ctx, s.client)
@@ -224,7 +230,11 @@ func (s *Store) call(ctx context.Context, what string, limit time.Duration, f fu
 
 // away notes that Redis does not answer.
 func (s *Store) away(ctx context.Context, err error) {
-	if s.health.Fail("redis", "Redis does not answer: calls go on from memory and the database, other nodes learn late of what changes") {
-		s.log.LogAttrs(ctx, slog.LevelError, "Redis does not answer", slog.Any("error", err))
+	what := "does not answer"
+	if refused(err) {
+		what = "refuses (password, rights)"
+	}
+	if s.health.Fail("redis", "Redis "+what+": calls go on from memory and the database, other nodes learn late of what changes") {
+		s.log.LogAttrs(ctx, slog.LevelError, "Redis does not do what it is asked", slog.Any("error", err))
 	}
 }

@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -133,34 +132,6 @@ func (s *Store) putRows(ctx context.Context, n *node, rows []binding.Row, channe
 
 // locationKey is where the bindings of an AOR are.
 func (n *node) locationKey(a location.AOR) string { return n.prefix + "loc:{" + a.String() + "}" }
-
-// Lookup returns the bindings of an AOR as Redis has them; false when it has none,
-// not even that they are gone. Errors are those of Redis, for which there is
-// [binding.Table].
-func (s *Store) Lookup(ctx context.Context, a location.AOR) (r binding.Row, ok bool, err error) {
-	n := s.node.Load()
-	if n == nil {
-		return r, false, errAway
-	}
-	var value string
-	err = s.call(ctx, "lookup", askTimeout, func(ctx context.Context) (err error) {
-		value, err = s.client.Get(ctx, n.locationKey(a)).Result()
-		return err
-	})
-	if errors.Is(err, redis.Nil) {
-		return r, false, nil
-	}
-	if err != nil {
-		return r, false, err
-	}
-	parts := strings.SplitN(value, " ", 3)
-	if len(parts) != 3 || parts[0] != "1" {
-		return r, false, fmt.Errorf("%w: of a newer release", location.ErrFormat)
-	}
-	r = binding.Row{AOR: a, Packed: parts[2]}
-	r.Version, err = strconv.ParseUint(parts[1], 10, 64)
-	return r, err == nil, err
-}
 
 // announcement is what is told of a row: format, version, domain, user and packed
 // bindings, in lines.

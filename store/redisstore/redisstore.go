@@ -88,8 +88,8 @@ type node struct {
 	cache    *cache.Cache
 }
 
-// New makes a store. A Redis that may lose what it has, or that others could
-// write to, is an error; one that is away is not.
+// New makes a store. A Redis that may lose what it has, that others could write to,
+// or that does not let us in, is an error; one that is away is not.
 func New(ctx context.Context, o Options) (*Store, error) {
 	opts, err := parse(o.URL)
 	if err != nil {
@@ -107,21 +107,30 @@ func New(ctx context.Context, o Options) (*Store, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	switch _, err := s.inspect(ctx); {
-	case errors.Is(err, ErrPolicy):
+	case errors.Is(err, ErrPolicy), errors.Is(err, ErrRefused):
 		return nil, errors.Join(err, s.Close())
+	case refused(err):
+		return nil, errors.Join(fmt.Errorf("%w: %w", ErrRefused, err), s.Close())
 	case err != nil:
 		s.away(ctx, err)
 	}
 	return s, nil
 }
 
-// Attach says whose copies these are. It is called once, before Run.
+// Attach says whose copies these are. It is called once, before Run. A Redis that
+// does not let us do what we must is an error, [ErrRefused].
 func (s *Store) Attach(ctx context.Context, source Source, b *binding.Table, c *cache.Cache) error {
 	id, err := source.ID(ctx)
 	if err != nil {
 		return fmt.Errorf("redisstore: %w", err)
 	}
-	s.node.Store(&node{prefix: "bellhop:" + strconv.FormatInt(id, 36) + ":", source: source, bindings: b, cache: c})
+	n := &node{prefix: "bellhop:" + strconv.FormatInt(id, 36) + ":", source: source, bindings: b, cache: c}
+	if !s.health.Failing() {
+		if err := s.try(ctx, n); err != nil {
+			return err
+		}
+	}
+	s.node.Store(n)
 	nudge(s.resync)
 	nudge(s.changed)
 	return nil

@@ -177,7 +177,10 @@ func (a *App) openStore(ctx context.Context) error {
 		return nil
 	}
 	a.parts = append(a.parts, part{"redis", a.redis.Run})
-	return a.redis.Attach(ctx, a.store, a.store.Bindings, a.store.Cache)
+	if err := a.redis.Attach(ctx, a.store, a.store.Bindings, a.store.Cache); err != nil {
+		return fmt.Errorf("store.redis: %w", err)
+	}
+	return nil
 }
 
 // openRedis opens what nodes share, where they do.
