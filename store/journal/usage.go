@@ -12,8 +12,8 @@ import (
 
 // A ledger counts what the limits of external calls ask about: for numbers,
 // domains ("") and trunks. Calls that stay inside cost it nothing. Minutes are
-// counted on the day (UTC) on which a leg ends, and those of the days before a
-// restart are gone with it.
+// counted on the day (UTC) on which a leg ends; [Journal.AddMinutes] adds those
+// before a restart.
 type ledger struct {
 	mu    sync.Mutex
 	marks map[ledgerKey]*mark // guarded by mu
@@ -210,7 +210,7 @@ func (m *mark) attempt(at time.Time) {
 
 // today begins another day when it is one.
 func (m *mark) today(now time.Time) {
-	if day := now.Unix() / (24 * 60 * 60); day > m.day {
+	if day := dayOf(now); day > m.day {
 		m.day = day
 		for k := range m.talked {
 			m.talked[k].ended = 0

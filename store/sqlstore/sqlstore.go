@@ -221,12 +221,12 @@ func (s *Store) prepare(ctx context.Context) error {
 // confirms the cache, follows what other nodes write, syncs, and takes away what is kept no longer. What was acknowledged is saved when it returns.
 func (s *Store) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	errs := make([]error, 7)
-	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync, s.keepHouse, s.attend} {
+	errs := make([]error, 8)
+	for i, run := range []func(context.Context) error{s.Bindings.Run, s.Calls.Run, s.Cache.Run, s.sync, s.keepHouse, s.attend, s.recount} {
 		wg.Go(func() { errs[i] = run(ctx) })
 	}
 	wg.Wait()
-	errs[6] = s.syncNow(context.WithoutCancel(ctx))
+	errs[7] = s.syncNow(context.WithoutCancel(ctx))
 	return errors.Join(errs...)
 }
 

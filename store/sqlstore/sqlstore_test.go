@@ -227,3 +227,80 @@ func TestRecordRuns(t *testing.T) {
 		t.Errorf("records of 2007 = %d, want %d", got, want)
 	}
 }
+
+// The minutes that a number talked today outlive the process (rule limit.minutes).
+func TestMinutesOutliveTheProcess(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, in(dir))
+	now := time.Now().Truncate(time.Second)
+	midnight := now.UTC().Truncate(24 * time.Hour)
+	ended := now.Add(-time.Second)
+	if ended.Before(midnight) {
+		t.Skip("it is midnight")
+	}
+	talk := func(by, kind string, began, over time.Time) {
+		t.Helper()
+		c := &feed.Call{
+			ID: s.Calls.NewID(began), Domain: "bellhop.test", CallID: by + kind + began.String(), Caller: by, CallerDev: "desk-" + by, State: feed.Talking, Started: began,
+			Legs: []feed.Leg{{Caller: true, Number: by}, {Trunk: "carrier", By: by, Kind: kind, State: feed.Talking, Started: began, AnsweredAt: began}},
+		}
+		if err := s.Calls.Answered(c); err != nil {
+			t.Fatal(err)
+		}
+		if over.IsZero() {
+			return
+		}
+		next := *c
+		next.State, next.EndedAt = feed.Ended, over
+		next.Legs = []feed.Leg{c.Legs[0], c.Legs[1]}
+		next.Legs[1].State, next.Legs[1].EndedAt = feed.Ended, over
+		if err := s.Calls.Ended(&next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	talk("1001", "international", ended.Add(-4*time.Hour), ended)
+	talk("1001", "premium", ended.Add(-time.Minute), ended)
+	talk("1002", "international", ended.Add(-3*time.Minute), ended)
+	talk("1002", "national", ended.Add(-time.Hour), ended)
+	talk("1003", "international", midnight.Add(-3*time.Hour), midnight.Add(-time.Hour)) // yesterday
+	talk("1004", "international", now.Add(-time.Minute), time.Time{})                   // goes on
+	if err := s.Calls.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	talk("1002", "premium", ended.Add(-7*time.Minute), ended) // is in the journal only
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	again := open(t, in(dir))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- again.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+	want := map[string][2]time.Duration{
+		"1001": {4 * time.Hour, time.Minute}, "1002": {3 * time.Minute, 7 * time.Minute}, "1003": {}, "1004": {time.Minute, 0},
+		"": {4*time.Hour + 4*time.Minute, 8 * time.Minute},
+	}
+	deadline := time.After(20 * time.Second)
+	for {
+		got := map[string][2]time.Duration{}
+		for number := range want {
+			u := again.Calls.Usage("bellhop.test", number, now)
+			got[number] = [2]time.Duration{u.International, u.Premium}
+		}
+		if cmp.Equal(want, got) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("usage (-want +got):\n%s", cmp.Diff(want, got))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
