@@ -213,6 +213,7 @@ func (s *Server) openTrunks(o *Options) {
 		if o.Listeners[i].Transport == location.UDP && !slices.Contains(to.Transports, location.UDP) {
 			to.Transports = append(to.Transports, location.UDP)
 		}
+		to.Streams = to.Streams || o.Listeners[i].Transport == location.TCP
 		to.V4, to.V6 = to.V4 || at.Addr().Is4(), to.V6 || at.Addr().Is6()
 	}
 	to.Transports = append(to.Transports, location.TCP, location.TLS)

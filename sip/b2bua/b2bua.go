@@ -66,6 +66,8 @@ type Network interface {
 type Trunks interface {
 	// Attempts returns the ways to reach number by a trunk, in order. It may block.
 	Attempts(ctx context.Context, domain, trunk, number string) ([]transport.Attempt, error)
+	// Large returns a flow over TCP to the peer of an attempt over UDP. It may block.
+	Large(ctx context.Context, a transport.Attempt) (location.Flow, error)
 	// Next returns the flow to the next hop that a URI names, of a request within a
 	// call that has the flow was. It may block.
 	Next(ctx context.Context, domain, trunk, uri string, was location.Flow) (location.Flow, error)

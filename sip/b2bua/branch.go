@@ -210,6 +210,10 @@ func (br *branch) send(i *invite) bool {
 	buf := a.b.txs.Buffer()
 	defer a.b.txs.Release(buf)
 	*buf = br.compose(*buf, m, &br.d, i)
+	if i.large = i.most > 0 && len(*buf) > i.most; i.large {
+		br.d.localSeq--
+		return false
+	}
 	client, err := a.set.Request(i.flow, wire.Invite, i.id, *buf, br, 0)
 	if err != nil {
 		a.b.metrics.sendFailed.Inc()

@@ -20,6 +20,8 @@ type invite struct {
 	routes  []string // Path of the binding (RFC 3327 §5.3)
 	session call.Session
 	auth    []byte // header line with our credentials, nil for none
+	most    int    // bytes that it may have; 0: any number
+	large   bool   // it has more, and was not sent
 }
 
 // shown returns From as somebody who is rung sees it.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"bellhop/feed"
+	"bellhop/routing/location"
 	"bellhop/sip/auth"
 	"bellhop/sip/lane"
 	"bellhop/sip/transport"
@@ -20,6 +21,7 @@ type trunk struct {
 	names    []string // of the trunks that are still to be tried
 	attempts []transport.Attempt
 	at       transport.Attempt // under way
+	flow     location.Flow     // that its INVITE goes down
 	rang     bool              // a 101 to 199 came: there is no failing over any more
 	answered bool              // its challenge was answered
 	over     bool              // no attempt follows
@@ -66,7 +68,7 @@ func (t *trunk) next() {
 	for !t.over {
 		for len(t.attempts) > 0 {
 			t.at, t.attempts = t.attempts[0], t.attempts[1:]
-			t.answered, t.line = false, nil
+			t.flow, t.answered, t.line = t.at.Flow, false, nil
 			if t.br.d.secure && !t.at.Flow.Secure() {
 				continue // sips never falls back (trust.md §1)
 			}
@@ -140,14 +142,46 @@ func (t *trunk) found(name string, attempts []transport.Attempt, err error) {
 func (t *trunk) send() bool {
 	br := t.br
 	a := br.a
-	br.d.target, br.d.remote, br.d.flow, br.d.routes = t.at.URI, "<"+t.at.URI+">", t.at.Flow, nil
+	br.d.target, br.d.remote, br.d.flow, br.d.routes = t.at.URI, "<"+t.at.URI+">", t.flow, nil
 	br.d.contact = a.b.contact(&br.d, a.domain)
 	a.b.lanes.Alias(br.d.callID, a.lane)
-	if !br.send(&invite{flow: t.at.Flow, uri: t.at.URI, auth: t.line}) {
-		return false
+	i := invite{flow: t.flow, uri: t.at.URI, auth: t.line}
+	if t.at.MayStream && t.flow == t.at.Flow {
+		i.most = maxDatagram
+	}
+	if !br.send(&i) {
+		return i.large && t.stream()
 	}
 	t.timer.Set(a.lane, unanswered)
 	return true
+}
+
+// maxDatagram is how large a request may be that goes by UDP, where there is another
+// way (RFC 3261 §18.1.1).
+const maxDatagram = 1300
+
+// stream asks for a connection to the peer at hand, for an INVITE that is too large
+// for a datagram. Without one it goes by UDP after all.
+func (t *trunk) stream() bool {
+	a, at := t.br.a, t.at
+	t.at.MayStream = false
+	return a.lane.Do(func(ctx context.Context) lane.Event {
+		f, err := a.b.trunks.Large(ctx, at)
+		return lane.Continue(func() {
+			a.tick()
+			if t.over {
+				return
+			}
+			if err == nil {
+				t.flow = f
+			}
+			if !t.send() {
+				a.b.trunks.Result(t.at, 0, 0)
+				t.next()
+			}
+			a.settle()
+		})
+	}) == nil
 }
 
 // took looks at a response of the peer at hand; true when that is all there is

@@ -11,4 +11,7 @@ type Attempt struct {
 	Peer   string        // the peer as the trunk's settings name it
 	Flow   location.Flow // where the request goes
 	URI    string        // its Request-URI
+
+	// MayStream says that a request which is too large for a datagram may go by TCP.
+	MayStream bool
 }

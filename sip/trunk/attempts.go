@@ -66,7 +66,7 @@ func (m *Manager) Attempts(ctx context.Context, domain, name, number string) ([]
 			m.failedLocked(t, w, now)
 			continue
 		}
-		out = append(out, transport.Attempt{Domain: domain, Trunk: name, Peer: w.peer.String(), Flow: w.flow, URI: t.uri(w.peer, number)})
+		out = append(out, transport.Attempt{Domain: domain, Trunk: name, Peer: w.peer.String(), Flow: w.flow, URI: t.uri(w.peer, number), MayStream: m.mayStream(w)})
 	}
 	if len(out) == 0 {
 		t.attempts["down"]++

@@ -64,6 +64,7 @@ type Options struct {
 	Lanes      *lane.Table          // whose steps take [transaction.Task]
 	Transports []location.Transport // that can be dialled, the preferred one first
 	V4, V6     bool                 // the families of our listeners
+	Streams    bool                 // one of them is for TCP
 	Servers    []netip.AddrPort     // name servers; nil: those of the host
 	Registerer prometheus.Registerer
 	Logger     *slog.Logger // nil: discard
@@ -76,6 +77,7 @@ type Manager struct {
 	network   Network
 	lanes     *lane.Table
 	resolver  *resolver
+	streams   bool
 	log       *slog.Logger
 	metrics   *metrics
 	matcher   atomic.Pointer[matcher] // of all trunks; replaced, never changed
@@ -83,8 +85,9 @@ type Manager struct {
 
 	mu      sync.Mutex // guards what follows, and the trunks
 	trunks  map[key]*trunk
-	calls   map[key]int     // that hold a place
-	leaving map[*trunk]bool // that deregister: deleted ones, and what others were; whether that is under way
+	calls   map[key]int                  // that hold a place
+	leaving map[*trunk]bool              // that deregister: deleted ones, and what others were; whether that is under way
+	refused map[netip.AddrPort]time.Time // peers that take no connections, until then
 	loaded  bool
 	news    []func() // to be logged without the lock
 }
@@ -112,7 +115,7 @@ func New(o Options) *Manager {
 	}
 	m := &Manager{
 		directory: o.Directory, keys: o.Keys, network: o.Network, lanes: o.Lanes, log: o.Logger,
-		wake: make(chan struct{}, 1), trunks: map[key]*trunk{}, calls: map[key]int{}, leaving: map[*trunk]bool{},
+		wake: make(chan struct{}, 1), trunks: map[key]*trunk{}, calls: map[key]int{}, refused: map[netip.AddrPort]time.Time{}, leaving: map[*trunk]bool{},
 	}
 	servers := make([]string, 0, len(o.Servers))
 	for _, s := range o.Servers {
@@ -128,7 +131,7 @@ func New(o Options) *Manager {
 	if o.Servers == nil {
 		names.again = func() ([]string, error) { return systemServers(hostServers) }
 	}
-	m.resolver = newResolver(names, o.Transports, o.V4, o.V6)
+	m.resolver, m.streams = newResolver(names, o.Transports, o.V4, o.V6), o.Streams
 	m.metrics = newMetrics(o.Registerer, m)
 	m.matcher.Store(&matcher{})
 	return m
