@@ -31,6 +31,7 @@ type callView struct {
 	Rule         string    `json:"rule,omitempty" doc:"the rule that decided"`
 	CallID       string    `json:"call_id,omitempty" doc:"SIP Call-ID, for administrators"`
 	Anchored     string    `json:"anchored,omitempty" doc:"why its legs are dialogs of ours; for administrators"`
+	Emergency    bool      `json:"emergency,omitempty" doc:"a call for help (dial.emergency)"`
 	Legs         []legView `json:"legs,omitempty" doc:"the ends of an anchored call, the caller's first"`
 	Actions      []string  `json:"actions" doc:"what a client may ask for now"`
 }
@@ -44,7 +45,7 @@ func (s *Server) viewCall(c *feed.Call, who *principal, o *own) (callView, bool)
 	v := callView{
 		ID: c.ID, Domain: c.Domain, Caller: c.Caller, CallerDevice: c.CallerDev, Called: c.Called, Number: c.Number, Device: c.Device,
 		State: c.State.String(), Started: c.Started, AnsweredAt: c.AnsweredAt, EndedAt: c.EndedAt, Status: c.Status, Outcome: c.Outcome,
-		Rule: c.Rule, CallID: c.CallID, Anchored: c.Anchored,
+		Rule: c.Rule, CallID: c.CallID, Anchored: c.Anchored, Emergency: len(c.Emergency) > 0,
 	}
 	if o == nil {
 		v.Legs, v.Actions = viewLegs(c, nil), s.actions(c, nil)

@@ -113,8 +113,11 @@ type Call struct {
 	Rule       string    `json:"rule,omitempty"`     // the rule that decided
 	Deadline   time.Time `json:"deadline,omitzero"`  // when it stops counting without a sign of life
 	Anchored   string    `json:"anchored,omitempty"` // the rule why it is anchored, "" it is proxied
-	Story      []Step    `json:"-"`
-	Legs       []Leg     `json:"-"` // of an anchored call, the caller's first
+	// Emergency are the numbers at which a call back after an emergency call gets
+	// through, the caller's first; nil for every other call.
+	Emergency []string `json:"emergency,omitempty"`
+	Story     []Step   `json:"-"`
+	Legs      []Leg    `json:"-"` // of an anchored call, the caller's first
 	// Where the ends were when the call was answered: for a request to one that is
 	// no longer registered, over UDP, or from it. The port of one that had a
 	// connection is 0: it is not to be reached there.

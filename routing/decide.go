@@ -158,7 +158,7 @@ func (d *decider) foreign(s string) dial.Number {
 // dial goes from the dialled string to a number (behaviour.md §2) and on from
 // there.
 func (d *decider) dial() Decision {
-	if n := d.help(); n != "" {
+	if n := HelpNumber(d.t, d.v); n != "" && d.invite {
 		return d.emergency(n)
 	}
 	if l := d.caller; l != nil && !l.Active && d.invite {

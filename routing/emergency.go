@@ -18,16 +18,16 @@ const CallBack = "call-back"
 // noTrunk is the value of one of a call that nothing leads out.
 const noTrunk = "no-trunk"
 
-// help returns the emergency number that was dialled, with or without the access
-// code; "" for none. Any proven device of the domain may call for help, whatever
-// its number is or may (rule dial.emergency).
-func (d *decider) help() string {
-	if d.v.Origin != OriginDevice || !d.internal || !d.invite {
+// HelpNumber returns the emergency number that is dialled in a domain, with or
+// without the access code; "" for none. Any proven device of the domain may call
+// for help, whatever its number is or may (rule dial.emergency).
+func HelpNumber(t *directory.Tenant, v *Visit) string {
+	if v.Origin != OriginDevice || !v.internal(t.Name) || len(v.Hops) > 0 {
 		return ""
 	}
-	for _, n := range d.t.Emergency {
-		rest, ends := strings.CutSuffix(d.v.Target, n)
-		if ends && (rest == "" || rest == d.t.Plan.Access) {
+	for _, n := range t.Emergency {
+		rest, ends := strings.CutSuffix(v.Target, n)
+		if ends && (rest == "" || rest == t.Plan.Access) {
 			return n
 		}
 	}

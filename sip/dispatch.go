@@ -50,6 +50,9 @@ func (s *Server) invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Se
 		if err = s.wait(u, now, a.visit); err == nil {
 			return
 		}
+		if s.helps(&a.visit) {
+			plan, trace, err = s.resolver.blind(now, &a.visit)
+		}
 	}
 	s.decided(&u, plan, trace, err)
 }
@@ -59,6 +62,9 @@ func (s *Server) wait(u setup, now time.Time, v routing.Visit) error {
 	u.srv.User = &u
 	return s.resolver.load(u.lane, now, v, func(plan routing.Plan, trace routing.Trace, err error) {
 		u.srv.User = nil
+		if err != nil && s.helps(&v) {
+			plan, trace, err = s.resolver.blind(now, &v)
+		}
 		s.decided(&u, plan, trace, err)
 	})
 }

@@ -346,11 +346,19 @@ func (s *Server) fresh(p *transport.Packet) {
 	default:
 	}
 	a, ok := s.admit(p)
-	if !ok || s.refused(p) {
+	if !ok {
+		return
+	}
+	lanes := s.table.GetOrNew
+	switch {
+	case !s.draining.Load() && !s.pool.Busy():
+	case s.urgent(&a):
+		lanes = s.table.Urgent
+	case s.refused(p):
 		return
 	}
 	for {
-		ln, _, err := s.table.GetOrNew(p.Msg.CallID())
+		ln, _, err := lanes(p.Msg.CallID())
 		if err != nil {
 			s.stateless(p, 503, "", []byte("Retry-After: 5\r\n"))
 			return

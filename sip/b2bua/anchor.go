@@ -107,6 +107,7 @@ func (b *B2BUA) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 	}
 	a.lodge()
 	a.live.Anchored = string(i.Plan.Anchored)
+	a.help()
 	a.live.Legs = []feed.Leg{{
 		Caller: true, Number: i.From.Caller.Number, Device: i.From.Caller.Device, Trunk: i.From.Trunk.Trunk, State: feed.Calling, Started: a.now,
 	}}

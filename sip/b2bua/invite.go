@@ -93,6 +93,10 @@ func (br *branch) compose(dst []byte, m *wire.Message, d *dialog, i *invite) []b
 		}
 		c.line = a.appendIdentity(c.line, id)
 	}
+	if a.urgent() {
+		c.RemoveAll(wire.Priority)
+		c.line = a.appendHelp(c.line)
+	}
 	c.line = auth.AppendHistory(c.line, a.hops, a.domain)
 	alert := br.target.Alert
 	if alert == "" {

@@ -3,7 +3,7 @@ package b2bua
 import "github.com/prometheus/client_golang/prometheus"
 
 type metrics struct {
-	begun, branches, sendFailed, journalFailed, failover, challenged, late, refused, unrestored prometheus.Counter
+	begun, branches, sendFailed, journalFailed, failover, challenged, late, refused, unrestored, emergencies prometheus.Counter
 
 	live  prometheus.Gauge
 	ended *prometheus.CounterVec
@@ -23,6 +23,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		late:          counter("late_answers_total", "Answers that nobody took, acknowledged and hung up."),
 		refused:       counter("refused_in_dialog_total", "Requests within an anchored call that were refused: no token, or from elsewhere."),
 		unrestored:    counter("unrestored_total", "Calls of an earlier process that could not be taken up: what the journal had of them was cut."),
+		emergencies:   counter("emergency_calls_total", "Calls for help (rule dial.emergency)."),
 		live: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: "bellhop", Subsystem: "b2bua", Name: "calls_live", Help: "Anchored calls that ring or talk.",
 		}),
@@ -31,7 +32,7 @@ func newMetrics(reg prometheus.Registerer) metrics {
 		}, []string{"cause"}),
 	}
 	if reg != nil {
-		reg.MustRegister(m.begun, m.branches, m.sendFailed, m.journalFailed, m.failover, m.challenged, m.late, m.refused, m.unrestored, m.live, m.ended)
+		reg.MustRegister(m.begun, m.branches, m.sendFailed, m.journalFailed, m.failover, m.challenged, m.late, m.refused, m.unrestored, m.emergencies, m.live, m.ended)
 	}
 	return m
 }

@@ -99,18 +99,25 @@ func (t *trunk) look(name string) bool {
 	if a.b.trunks == nil {
 		return false
 	}
-	release, err := a.b.trunks.Acquire(a.domain, name)
-	if err != nil {
-		a.b.log.Info("trunk refused", "call", a.live.ID, "trunk", name, "err", err)
-		return false
+	if a.urgent() {
+		t.release = a.b.trunks.Hold(a.domain, name)
+	} else {
+		release, err := a.b.trunks.Acquire(a.domain, name)
+		if err != nil {
+			a.b.log.Info("trunk refused", "call", a.live.ID, "trunk", name, "err", err)
+			return false
+		}
+		t.release = release
 	}
-	t.release = release
-	number := t.br.target.Contact
-	err = a.lane.Do(func(ctx context.Context) lane.Event {
+	number, attempts := t.br.target.Contact, a.b.trunks.Attempts
+	if a.urgent() {
+		attempts = a.b.trunks.Every
+	}
+	err := a.lane.Do(func(ctx context.Context) lane.Event {
 		ctx, cancel := context.WithTimeout(ctx, lookTime)
 		defer cancel()
-		attempts, err := a.b.trunks.Attempts(ctx, a.domain, name, number)
-		return lane.Continue(func() { t.found(name, attempts, err) })
+		found, err := attempts(ctx, a.domain, name, number)
+		return lane.Continue(func() { t.found(name, found, err) })
 	})
 	if err != nil {
 		t.letGo()
@@ -236,7 +243,7 @@ func (t *trunk) on(status int) bool {
 
 // another tries the next peer after a final status, where the rule has it.
 func (t *trunk) another(status int) bool {
-	if t.over || t.rang || status != 408 && status/100 != 5 {
+	if t.over || t.rang || status != 408 && status/100 != 5 && !t.br.a.urgent() { // who calls for help is refused by all or by none
 		return false
 	}
 	t.last = status

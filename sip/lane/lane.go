@@ -52,6 +52,7 @@ type Lane struct {
 	kept   int    // how often Keep was called without Let; touched by steps only
 	shard  *shard // forgets the lane when it closes
 	callID string
+	urgent bool   // it has the places that are kept free: see Table.Urgent
 	wheel  *wheel // has the timers of the lane
 
 	armed *Timer // timers that are set, guarded by wheel.mu

@@ -62,7 +62,7 @@ func NewPool(opts PoolOptions) *Pool {
 	p := &Pool{
 		opts:  opts,
 		clock: newClock(),
-		jobs:  make(chan job, opts.Backlog),
+		jobs:  make(chan job, opts.Backlog+Reserve),
 		refused: metrics.NewCounter(prometheus.CounterOpts{
 			Name: "bellhop_lane_refused_total",
 			Help: "Events, blocking jobs and lanes that found no room.",
@@ -94,6 +94,14 @@ func (p *Pool) Open() int { return int(p.open.Load()) }
 
 // Full reports whether no lane can be opened.
 func (p *Pool) Full() bool { return p.Open() >= p.opts.MaxLanes }
+
+// Reserve is how many lanes, and how many calls of [Lane.Do], find room beyond the
+// limits when they are urgent.
+const Reserve = 64
+
+// Busy reports whether a new lane would not be opened, or could not have a call
+// of [Lane.Do]: only urgent ones could.
+func (p *Pool) Busy() bool { return p.Full() || len(p.jobs) >= p.opts.Backlog }
 
 // Run serves lanes and timers until ctx ends, then finishes what was taken.
 // Lanes that go on after that run on their callers' goroutines only, and their
@@ -155,7 +163,7 @@ func (p *Pool) ready(l *Lane) bool {
 func (p *Pool) submit(j job) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.over {
+	if p.over || len(p.jobs) >= p.opts.Backlog && !j.lane.urgent {
 		return false
 	}
 	select {

@@ -50,17 +50,32 @@ func (t *Table) Get(callID []byte) *Lane {
 // reports it as fresh. The only error is [ErrFull], when [PoolOptions].MaxLanes
 // are open.
 func (t *Table) GetOrNew(callID []byte) (l *Lane, fresh bool, err error) {
+	return t.getOrNew(callID, false)
+}
+
+// Urgent is GetOrNew for a call that no overload may stop: it finds room where
+// others find none, and so do the calls of its [Lane.Do]. [Reserve] of such lanes
+// may be open beyond the limit.
+func (t *Table) Urgent(callID []byte) (l *Lane, fresh bool, err error) {
+	return t.getOrNew(callID, true)
+}
+
+func (t *Table) getOrNew(callID []byte, urgent bool) (l *Lane, fresh bool, err error) {
 	s := t.shard(callID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l = s.lanes[string(callID)]; l != nil {
 		return l, false, nil
 	}
-	if t.pool.open.Add(1) > int64(t.pool.opts.MaxLanes) {
+	most := t.pool.opts.MaxLanes
+	if urgent {
+		most += Reserve
+	}
+	if t.pool.open.Add(1) > int64(most) {
 		t.pool.open.Add(-1)
 		return nil, false, t.pool.refuse()
 	}
-	l = &Lane{shard: s, wheel: s.wheel, callID: string(callID)}
+	l = &Lane{shard: s, wheel: s.wheel, callID: string(callID), urgent: urgent}
 	s.lanes[l.callID] = l
 	return l, true, nil
 }

@@ -33,6 +33,16 @@ type way struct {
 // and for connections to be made. The error is [ErrUnknown], [ErrDown], or the
 // context's.
 func (m *Manager) Attempts(ctx context.Context, domain, name, number string) ([]transport.Attempt, error) {
+	return m.attempts(ctx, domain, name, number, false)
+}
+
+// Every is Attempts for a call that is not given up before everything was tried:
+// peers that are down or rest come last.
+func (m *Manager) Every(ctx context.Context, domain, name, number string) ([]transport.Attempt, error) {
+	return m.attempts(ctx, domain, name, number, true)
+}
+
+func (m *Manager) attempts(ctx context.Context, domain, name, number string, every bool) ([]transport.Attempt, error) {
 	m.mu.Lock()
 	t := m.trunks[key{domain, name}]
 	var peers []*peer
@@ -46,13 +56,16 @@ func (m *Manager) Attempts(ctx context.Context, domain, name, number string) ([]
 	ways := m.resolve(ctx, t, peers)
 	now := time.Now()
 	m.mu.Lock()
-	var usable []*way
+	var usable, others []*way
 	for _, w := range ways {
 		if g := w.peer.target(w.endpoint); g == nil || g.usable(now) {
 			usable = append(usable, w)
+		} else if every {
+			others = append(others, w)
 		}
 	}
 	m.mu.Unlock()
+	usable = append(usable, others...)
 	m.dial(ctx, usable)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)

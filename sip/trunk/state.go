@@ -202,10 +202,11 @@ const (
 )
 
 // route returns what number is as it is dialled over the trunk: by the longest
-// prefix of its routes.
+// prefix of its routes. A route for every number says how canonical ones are
+// dialled: an emergency number is dialled as it is.
 func (t *trunk) route(number string) string {
 	for _, r := range t.routes {
-		if strings.HasPrefix(number, r.Prefix) {
+		if strings.HasPrefix(number, r.Prefix) && (r.Prefix != "" || strings.HasPrefix(number, "+")) {
 			return (&directory.TrunkRoute{Strip: r.Strip, Prepend: r.Prepend}).Number(number)
 		}
 	}

@@ -45,7 +45,17 @@ func appendCall(b []byte, c *feed.Call) []byte {
 		b = appendString(b, s.Setting)
 		b = appendString(b, s.Value)
 	}
-	return appendHomes(appendSenders(appendReaders(appendLegs(b, c), story), c), c)
+	return appendEmergency(appendHomes(appendSenders(appendReaders(appendLegs(b, c), story), c), c), c)
+}
+
+// appendEmergency writes what segmentFormat 6 has more than 5: the numbers that
+// an emergency call may be answered at.
+func appendEmergency(b []byte, c *feed.Call) []byte {
+	b = binary.AppendUvarint(b, uint64(len(c.Emergency)))
+	for _, n := range c.Emergency {
+		b = appendString(b, n)
+	}
+	return b
 }
 
 // appendReaders writes what segmentFormat 3 has more than 2: who may read the
@@ -136,6 +146,11 @@ func decodeCall(b []byte, format byte) (*feed.Call, error) {
 	}
 	if format > 4 {
 		r.homes(c)
+	}
+	if format > 5 {
+		for range r.count() {
+			c.Emergency = append(c.Emergency, r.string())
+		}
 	}
 	if r.bad || r.s != "" {
 		return nil, errShort

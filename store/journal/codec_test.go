@@ -74,16 +74,21 @@ func fill(t testing.TB, v reflect.Value) {
 
 // Journals of older formats are read: calls of 1 have no legs, stories up to 2 do
 // not say who may read them, legs up to 3 not who sent them out, and dialogs up to 4
-// not where their ends are at home.
+// not where their ends are at home; none up to 5 is an emergency call.
 func TestOlderFormats(t *testing.T) {
 	t.Parallel()
 	want := full(t, "0123456789abc")
+	want.Emergency = nil
+	got, err := journal.DecodeCall5(journal.EncodeCall5(want))
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || err != nil {
+		t.Errorf("call of format 5: %v (-want +got):\n%s", err, diff)
+	}
 	for i := range want.Legs {
 		if d := want.Legs[i].Dialog; d != nil {
 			d.Home, d.Invite = "", 0
 		}
 	}
-	got, err := journal.DecodeCall4(journal.EncodeCall4(want))
+	got, err = journal.DecodeCall4(journal.EncodeCall4(want))
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" || err != nil {
 		t.Errorf("call of format 4: %v (-want +got):\n%s", err, diff)
 	}

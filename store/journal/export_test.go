@@ -42,9 +42,19 @@ func EncodeCall3(c *feed.Call) []byte { b := EncodeCall4(c); return b[:len(b)-2*
 // EncodeCall4 is EncodeCall in the form of format 4, for dialogs that do not say
 // where their ends are at home.
 func EncodeCall4(c *feed.Call) []byte {
-	b := appendCall(nil, c)
+	b := EncodeCall5(c)
 	return b[:len(b)-len(appendHomes(nil, c))]
 }
+
+// EncodeCall5 is EncodeCall in the form of format 5, for a call that is no
+// emergency call.
+func EncodeCall5(c *feed.Call) []byte {
+	b := appendCall(nil, c)
+	return b[:len(b)-len(appendEmergency(nil, c))]
+}
+
+// DecodeCall5 is DecodeCall in the form of format 5.
+func DecodeCall5(b []byte) (*feed.Call, error) { return decodeCall(b, 5) }
 
 // DecodeCall4 is DecodeCall in the form of format 4.
 func DecodeCall4(b []byte) (*feed.Call, error) { return decodeCall(b, 4) }

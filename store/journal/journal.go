@@ -250,6 +250,13 @@ func (j *Journal) Usage(domain, key string, now time.Time) routing.Usage {
 	return j.table.ledger.usage(domain, key, now)
 }
 
+// CallBack lets calls back after an emergency call through to numbers of a domain
+// until a time (rule dial.emergency): the call may be older than this process, or
+// another node's.
+func (j *Journal) CallBack(domain string, numbers []string, until time.Time) {
+	j.table.ledger.callBack(domain, numbers, until)
+}
+
 // Len returns how many calls are live.
 func (j *Journal) Len() int { return int(j.table.size.Load()) }
 

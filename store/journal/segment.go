@@ -22,7 +22,7 @@ import (
 // did not say who may read a story.
 const (
 	segmentMagic  = "BHJOURN"
-	segmentFormat = 5
+	segmentFormat = 6
 	headerSize    = len(segmentMagic) + 1
 	frameSize     = 8
 	segmentSuffix = ".calls"

@@ -29,6 +29,7 @@ type mark struct {
 	attempts  [60]attempts
 	day       int64 // of talked, in days since 1970
 	talked    [2]talk
+	callBack  time.Time // until when calls back after an emergency call get through
 }
 
 // attempts are those of one second.
@@ -70,6 +71,9 @@ func outside(c *feed.Call) bool {
 // change takes that a call became another: was is nil for one that begins, is for
 // one that is over.
 func (g *ledger) change(was, is *feed.Call) {
+	if is != nil && len(is.Emergency) > 0 {
+		g.callBack(is.Domain, is.Emergency, is.Started.Add(routing.CallBackTime))
+	}
 	before, after := was != nil && outside(was), is != nil && outside(is)
 	if !before && !after {
 		return
@@ -87,12 +91,26 @@ func (g *ledger) change(was, is *feed.Call) {
 
 // ended takes the record of a call that was last as was.
 func (g *ledger) ended(was, is *feed.Call) {
+	if len(is.Emergency) > 0 {
+		g.callBack(is.Domain, is.Emergency, is.EndedAt.Add(routing.CallBackTime))
+	}
 	if was == nil || !outside(is) {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.meter(was, is)
+}
+
+// callBack lets calls back to numbers of a domain through until a time.
+func (g *ledger) callBack(domain string, numbers []string, until time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, n := range numbers {
+		if m := g.mark(domain, n); n != "" && until.After(m.callBack) {
+			m.callBack = until
+		}
+	}
 }
 
 func (g *ledger) mark(domain, key string) *mark {
@@ -233,6 +251,7 @@ func (g *ledger) usage(domain, key string, now time.Time) (u routing.Usage) {
 		}
 	}
 	u.External, u.Forwarded, u.Ringing = m.external, m.forwarded, slices.Clone(m.ringing)
+	u.CallBack = m.callBack
 	u.International, u.Premium = m.talked[international].until(now), m.talked[premium].until(now)
 	return u
 }
@@ -249,7 +268,7 @@ func (g *ledger) forget(now time.Time) {
 	for k, m := range g.marks {
 		m.today(now)
 		recent := slices.ContainsFunc(m.attempts[:], func(a attempts) bool { return now.Unix()-a.second < 60 })
-		if m.external == 0 && m.talked == [2]talk{} && !recent {
+		if m.external == 0 && m.talked == [2]talk{} && !recent && !m.callBack.After(now) {
 			delete(g.marks, k)
 		}
 	}

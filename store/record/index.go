@@ -46,7 +46,13 @@ func (b *Batch) Add(id int64, c *feed.Call) {
 	if c.Number != c.Caller && c.Number != c.Called {
 		b.add(c.Domain, c.Number, id)
 	}
+	if len(c.Emergency) > 0 {
+		b.add(c.Domain, Emergencies, id)
+	}
 }
+
+// Emergencies is the party of every emergency call: no number is spelled so.
+const Emergencies = "!emergency"
 
 func (b *Batch) add(domain, number string, id int64) {
 	if number != "" {

@@ -57,6 +57,13 @@ func AppendJSON(b []byte, c *feed.Call) []byte {
 	b = appendOptional(b, "rule", c.Rule)
 	b = appendTime(b, "deadline", c.Deadline)
 	b = appendOptional(b, "anchored", c.Anchored)
+	if len(c.Emergency) > 0 {
+		b = append(b, `,"emergency":[`...)
+		for _, n := range c.Emergency {
+			b = append(appendString(b, n), ',')
+		}
+		b[len(b)-1] = ']'
+	}
 	b = append(b, '}')
 	if len(c.Story) > 0 {
 		b = append(b, `,"story":[`...)

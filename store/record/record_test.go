@@ -39,6 +39,8 @@ func fill(t *testing.T, v reflect.Value, at time.Time) {
 			*p = v.Type().Field(i).Name + " \"ä\\\x01\n\u2028"
 		case *bool:
 			*p = true
+		case *[]string:
+			*p = []string{"1001", "\"1"}
 		case *int:
 			*p = 486
 		case *time.Time:

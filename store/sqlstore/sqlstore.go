@@ -166,6 +166,7 @@ func (s *Store) open(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
+	s.recall(ctx)
 	s.Cache, err = cache.New(ctx, cache.Options{
 		Source: s, Bindings: s.Bindings, Calls: s.Calls, Copies: copies, Size: o.CacheSize, Followed: s.db.shared, Logger: o.Logger, Registerer: o.Registerer,
 	})
@@ -235,6 +236,8 @@ func (s *Store) Run(ctx context.Context) error {
 func (s *Store) sync(ctx context.Context) error {
 	second := time.NewTicker(time.Second)
 	defer second.Stop()
+	minute := time.NewTicker(time.Minute)
+	defer minute.Stop()
 	hour := time.NewTicker(time.Hour)
 	defer hour.Stop()
 	for {
@@ -246,6 +249,10 @@ func (s *Store) sync(ctx context.Context) error {
 			s.disk.look(ctx)
 			s.probe(ctx)
 			err = s.syncNow(ctx)
+		case <-minute.C:
+			if s.db.shared { // other nodes have emergency calls too
+				s.recall(ctx)
+			}
 		case <-hour.C:
 			err = errors.Join(s.dropSessions(ctx), s.dropBindings(ctx))
 		}
