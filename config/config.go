@@ -44,6 +44,7 @@ type SIP struct {
 	TLS       SIPTLS     `yaml:"tls"`
 	Timers    SIPTimers  `yaml:"timers"`
 	UDP       SIPUDP     `yaml:"udp"`
+	Ladder    int        `yaml:"ladder" change:"restart" doc:"Memory for the last SIP messages, in bytes, from which the ladder of a call is read; 0 keeps none."`
 	MD5Only   []string   `yaml:"md5_only" change:"restart" doc:"Beginnings of User-Agent of phones that are offered MD5 alone, because they register nowhere when SHA-256 stands beside it."`
 }
 
@@ -172,6 +173,7 @@ func Default() *Config {
 			},
 			UDP:     SIPUDP{ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20},
 			Digest:  []string{"SHA-256", "MD5"},
+			Ladder:  4 << 20,                                // some 5,000 messages
 			MD5Only: []string{"baresip v0.", "baresip v1."}, // with libre 1.1: any other algorithm is an error
 		},
 		HTTPS: HTTPS{Bind: netip.MustParseAddrPort("127.0.0.1:8443")},

@@ -52,7 +52,8 @@ func TestParse(t *testing.T) {
 			c.Registration.MaxExpires = config.Duration(2 * time.Hour)
 			c.DrainTimeout = config.Duration(90 * time.Second)
 		}},
-		{"timers and buffers", tls + "sip:\n  timers: {t1: 2s, t2: 8s, t4: 10s, c: 4m}\n  udp: {receive_buffer: 8388608, send_buffer: 65536}\n", nil, func(c *config.Config) {
+		{"timers and buffers", tls + "sip:\n  timers: {t1: 2s, t2: 8s, t4: 10s, c: 4m}\n  udp: {receive_buffer: 8388608, send_buffer: 65536}\n  ladder: 0\n", nil, func(c *config.Config) {
+			c.SIP.Ladder = 0
 			c.SIP.Timers = config.SIPTimers{
 				T1: config.Duration(2 * time.Second), T2: config.Duration(8 * time.Second), T4: config.Duration(10 * time.Second), C: config.Duration(4 * time.Minute),
 			}

@@ -179,6 +179,9 @@ func (l Limits) validate(fault func(path, format string, args ...any)) {
 }
 
 func (s SIP) validate(fault func(path, format string, args ...any)) {
+	if s.Ladder < 0 || s.Ladder > 4<<30 {
+		fault("sip.ladder", "%d is not between 0 and %d bytes", s.Ladder, 4<<30)
+	}
 	if len(s.Listeners) == 0 {
 		fault("sip.listeners", "is empty; nobody could call")
 	}

@@ -40,7 +40,7 @@ func newAPI(t *testing.T) *api {
 	a := &api{t: t, store: newStore(), node: &node{status: control.NodeStatus{Name: "n1", Ready: true}}, reg: prometheus.NewRegistry(), token: map[string]string{"root": adminToken}}
 	srv, err := control.New(control.Options{
 		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: sealer{}, Registrations: a.store, Calls: a.store, Records: a.store,
-		World: a.store, Node: a.node, Hanger: a.store, Trunks: a.store, Feed: a.store.stream, AdminToken: adminToken, Registerer: a.reg, Gatherer: a.reg, Version: "1.2.3",
+		World: a.store, Node: a.node, Hanger: a.store, Ladder: a.store, Trunks: a.store, Feed: a.store.stream, AdminToken: adminToken, Registerer: a.reg, Gatherer: a.reg, Version: "1.2.3",
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -209,6 +209,23 @@ func (s *Server) callStory(q *request) (reply, error) {
 	return reply{body: story{c.ID, storyView(c, q)}}, nil
 }
 
+// A ladder is the SIP messages of a call.
+type ladder struct {
+	ID       string         `json:"id"`
+	Messages []feed.Message `json:"messages" doc:"oldest first; the last messages of the node are kept in a ring, older ones are gone"`
+}
+
+func (s *Server) callLadder(q *request) (reply, error) {
+	if s.opts.Ladder == nil {
+		return reply{}, absent("ladder")
+	}
+	c, _, err := s.find(q)
+	if err != nil {
+		return reply{}, err
+	}
+	return reply{body: ladder{c.ID, s.opts.Ladder.Ladder(c)}}, nil
+}
+
 func (s *Server) records(q *request) (reply, error) {
 	if s.opts.Records == nil {
 		return reply{}, absent("records")
@@ -330,6 +347,9 @@ func callEndpoints() []endpoint {
 		)
 	}
 	es = append(es, endpoint{
+		method: http.MethodGet, path: domain + "/calls/{id}/ladder", id: "get-ladder", summary: "The SIP messages of a call, without secrets",
+		access: domainAdmin, out: typeOf[ladder](), handle: (*Server).callLadder,
+	}, endpoint{
 		method: http.MethodGet, path: "/v1/events", id: "events", summary: "What happens, as Server-Sent Events", access: person, media: eventStream,
 		query: []param{{"kinds", "only these: call, registration, setting", "call,setting"}, {"domain", "for a system-admin: only this domain", "bellhop.test"}}, handle: (*Server).events,
 	})

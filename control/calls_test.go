@@ -176,3 +176,19 @@ func TestExplain(t *testing.T) {
 		t.Errorf("ben learns how ana forwards: %s", got.body)
 	}
 }
+
+func TestLadder(t *testing.T) {
+	t.Parallel()
+	a := newAPI(t)
+	a.store.live = []*feed.Call{call("01A", "1001", "1002")}
+	a.store.ended = []*feed.Call{call("01B", "1002", "1001")}
+	for _, id := range []string{"01A", "01B"} {
+		got := a.want(a.do("ada", "GET", test+"/calls/"+id+"/ladder", ""), 200, "").json(t)
+		if messages, _ := got["messages"].([]any); len(messages) != 1 || got["id"] != id {
+			t.Errorf("ladder of %s = %v", id, got)
+		}
+	}
+	a.want(a.do("ana", "GET", test+"/calls/01A/ladder", ""), 403, "role.denied")
+	a.want(a.do("zoe", "GET", test+"/calls/01A/ladder", ""), 404, "")
+	a.want(a.do("ada", "GET", test+"/calls/01C/ladder", ""), 404, "")
+}

@@ -181,6 +181,11 @@ func (v view) List(domain string, kind directory.Kind) iter.Seq2[directory.Ref, 
 	}
 }
 
+// Ladder is one message of every call.
+func (s *store) Ladder(c *feed.Call) []feed.Message {
+	return []feed.Message{{At: c.Started, Transport: "UDP", First: "INVITE sip:1002@bellhop.test SIP/2.0", Text: "INVITE sip:1002@bellhop.test SIP/2.0\r\n"}}
+}
+
 func (s *store) SaveSession(_ context.Context, ss directory.Session) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

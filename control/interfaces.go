@@ -73,6 +73,12 @@ type Hanger interface {
 	HangUp(ctx context.Context, id string) error
 }
 
+// Ladder has the SIP messages of calls; sip implements it.
+type Ladder interface {
+	// Ladder returns the messages of a call that are still kept, oldest first.
+	Ladder(c *feed.Call) []feed.Message
+}
+
 // Trunks tells how trunks are; sip/trunk implements it.
 type Trunks interface {
 	// Status reports false for a trunk that is not known, or not yet.

@@ -24,6 +24,7 @@ type Options struct {
 	Registrations Registrations
 	Calls         Calls
 	Hanger        Hanger
+	Ladder        Ladder
 	Trunks        Trunks
 	Records       Records
 	World         World

@@ -60,6 +60,7 @@ type Options struct {
 	Timers      transaction.Timers
 	ReadBuffer  int              // of a UDP socket in the kernel, in bytes; 0: that of package transport
 	WriteBuffer int              // the same, for sending
+	Ladder      int              // bytes for the last messages, see [Server.Ladder]; 0: none are kept
 	NameServers []netip.AddrPort // that find trunks; nil: those of the host
 	// Connect makes connections to trunks; nil: over TCP.
 	Connect    func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
@@ -102,6 +103,7 @@ const (
 // it once.
 type Server struct {
 	transport *transport.Transport
+	ladder    *transport.Ladder
 	pool      *lane.Pool
 	table     *lane.Table
 	txs       *transaction.Layer
@@ -149,8 +151,9 @@ func New(o Options) (_ *Server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("sip: %w", err)
 	}
+	s.ladder = transport.NewLadder(o.Ladder)
 	s.transport, err = transport.New(transport.Options{
-		Listeners: o.Listeners, Handler: s.handle, Gone: s.gone, Limits: o.Connections, ClientTLS: o.ClientTLS, Connect: o.Connect,
+		Listeners: o.Listeners, Handler: s.handle, Gone: s.gone, Limits: o.Connections, ClientTLS: o.ClientTLS, Connect: o.Connect, Ladder: s.ladder,
 		ReadBuffer: o.ReadBuffer, WriteBuffer: o.WriteBuffer, Registerer: o.Registerer, Logger: o.Logger,
 	})
 	if err != nil {

@@ -112,7 +112,7 @@ func (br *branch) meet() {
 	a := br.a
 	m := a.request()
 	br.d = dialog{
-		leg: call.B, callID: newTag(), localTag: newTag(), target: br.target.Contact, localSeq: firstSeq, flow: br.target.Flow,
+		leg: call.B, callID: a.live.ID + "-" + newTag(), localTag: newTag(), target: br.target.Contact, localSeq: firstSeq, flow: br.target.Flow,
 		side: auth.LineSide(br.number(), &br.target), home: a.domain, secure: a.a.secure,
 	}
 	if m != nil {

@@ -264,6 +264,7 @@ var pong = []byte("\r\n") //nolint:gochecknoglobals // a constant
 func (t *Transport) hand(p *Packet, m *metrics) {
 	m.received.Inc()
 	p.Received = time.Now()
+	t.ladder.add(p.Received, false, p.Flow, p.Msg.Bytes())
 	defer t.recoveredAs(p, m)
 	if p.Err = p.Msg.Err(); p.Err != nil {
 		if !p.Msg.Answerable() {
@@ -312,5 +313,6 @@ func (t *Transport) sendStream(f location.Flow, b []byte) error {
 		return err
 	}
 	m.sent.Inc()
+	t.kept(f, b)
 	return nil
 }

@@ -89,6 +89,7 @@ type Options struct {
 	Handler   Handler
 	Gone      func(*Peer) // told of every connection that closed, on its goroutine; nil: nobody. Not when all end
 	Limits    Limits      // of connections
+	Ladder    *Ladder     // keeps what comes and goes; nil: nothing is kept
 	ClientTLS *tls.Config // of TLS connections that we make: authorities, our certificate; nil: those of the system, none
 	// Connect makes the connections of Dial from a local address; nil: over TCP.
 	// It is for tests.
@@ -107,6 +108,7 @@ type Options struct {
 // once. Its methods are safe for use by many goroutines.
 type Transport struct {
 	handler   Handler
+	ladder    *Ladder
 	log       *slog.Logger
 	metrics   metrics
 	listeners []*listener // of UDP
@@ -154,7 +156,7 @@ func New(o Options) (*Transport, error) {
 	orDefault(&o.ReadBuffer, defaultBuffer)
 	orDefault(&o.WriteBuffer, defaultBuffer)
 	t := &Transport{
-		handler: o.Handler, log: o.Logger, cores: cores,
+		handler: o.Handler, ladder: o.Ladder, log: o.Logger, cores: cores,
 		dials: dials{all: make(map[target]*dialed)}, dial: o.Connect, clientTLS: o.ClientTLS,
 	}
 	if t.dial == nil {
@@ -285,7 +287,15 @@ func (t *Transport) Send(f location.Flow, b []byte) error {
 		return err
 	}
 	t.metrics.sent.Inc()
+	t.kept(f, b)
 	return nil
+}
+
+// kept keeps a message that was sent.
+func (t *Transport) kept(f location.Flow, b []byte) {
+	if t.ladder != nil {
+		t.ladder.add(time.Now(), true, f, b)
+	}
 }
 
 // Between returns the flow of the connection that is open between the addresses of
@@ -402,6 +412,7 @@ func (t *Transport) deliver(p *Packet, b []byte) {
 	}
 	t.metrics.received.Inc()
 	p.Received = time.Now()
+	t.ladder.add(p.Received, false, p.Flow, b)
 	defer t.recovered(p)
 	p.Err = nil
 	if err := p.Msg.Parse(b); err != nil {

@@ -246,7 +246,7 @@ func (a *App) openSIP() error {
 		Timers: transaction.Timers{
 			T1: time.Duration(c.SIP.Timers.T1), T2: time.Duration(c.SIP.Timers.T2), T4: time.Duration(c.SIP.Timers.T4), C: time.Duration(c.SIP.Timers.C),
 		},
-		ReadBuffer: c.SIP.UDP.ReceiveBuffer, WriteBuffer: c.SIP.UDP.SendBuffer,
+		ReadBuffer: c.SIP.UDP.ReceiveBuffer, WriteBuffer: c.SIP.UDP.SendBuffer, Ladder: c.SIP.Ladder,
 		Limits: location.Limits{
 			Min: time.Duration(c.Registration.MinExpires), Max: time.Duration(c.Registration.MaxExpires), Default: min(time.Hour, time.Duration(c.Registration.MaxExpires)),
 			Contacts: c.Registration.Contacts, Instances: c.Registration.Instances, Spread: spread,
@@ -264,7 +264,7 @@ func (a *App) openSIP() error {
 // openAPI makes the API and binds its listeners.
 func (a *App) openAPI(ctx context.Context) error {
 	api, err := control.New(control.Options{ //nolint:contextcheck // its handlers have the context of their request
-		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: a.keys, Trunks: a.sip.Trunks(), Hanger: a.sip, Registrations: a.store.Bindings,
+		Documents: a.store, Sessions: a.store, Tokens: a.store, Sealer: a.keys, Trunks: a.sip.Trunks(), Hanger: a.sip, Ladder: a.sip, Registrations: a.store.Bindings,
 		Calls: a.store.Calls, Records: a.store, World: a.store.Cache, Node: a, Feed: a.feed,
 		AdminToken: a.opts.AdminToken.Reveal(), Plain: a.conf.HTTPS.Plain,
 		Logger: a.log, Registerer: a.metrics, Gatherer: a.metrics, Version: a.opts.Version,
