@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -469,6 +470,9 @@ const rights = "on >hush ~bellhop:* &bellhop:* +info +eval +get +set +del +hset 
 // that says so in its words; the rights that are documented are enough.
 func TestAccess(t *testing.T) {
 	t.Parallel()
+	if docs, err := os.ReadFile("../../docs/operations.md"); err != nil || !strings.Contains(string(docs), "user bellhop "+strings.Replace(rights, "hush", "PASSWORD", 1)+"\n") {
+		t.Errorf("docs/operations.md has other rights: %v", err)
+	}
 	s := storetest.NewRedis(t)
 	user := func(name, rights string) {
 		t.Helper()
