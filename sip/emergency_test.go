@@ -70,7 +70,7 @@ func TestEmergency(t *testing.T) {
 			t.Errorf("call for help as sent:\n%s", inv.Raw)
 		}
 		c := h.record(t)
-		if len(c.Emergency) != 2 || c.Emergency[0] != "1001" || c.Emergency[1] != "1003" || c.Rule != "call.anchored" || c.Anchored != "dial.emergency" || c.Legs[1].Kind != "emergency" {
+		if len(c.Emergency) != 2 || c.Emergency[0] != "1001" || c.Emergency[1] != "1003" || c.Rule != "dial.emergency" || c.Anchored != "dial.emergency" || c.Legs[1].Kind != "emergency" {
 			t.Errorf("record %+v", c)
 		}
 		if n := h.metric(t, "bellhop_b2bua_emergency_calls_total"); n != 1 {

@@ -15,15 +15,11 @@ import (
 	"bellhop/store/record"
 )
 
-// longestHelp is how long before its end an emergency call may have begun: a call
-// over a trunk lasts no longer (trust.md §3).
-const longestHelp = 4 * time.Hour
-
 // recall lets calls back get through that answer emergency calls of the last hour:
 // of a process before this one, or of other nodes (rule dial.emergency). Without
 // it they would be subject to what is set; no start fails because of it.
 func (s *Store) recall(ctx context.Context) {
-	calls, err := s.emergencies(ctx, time.Now().Add(-longestHelp-routing.CallBackTime))
+	calls, err := s.emergencies(ctx, time.Now().Add(-longestCall-routing.CallBackTime))
 	if err != nil {
 		s.log.LogAttrs(ctx, slog.LevelError, "emergency calls not read", slog.Any("error", err))
 	}
