@@ -60,18 +60,33 @@ func (c *comparison) run(ctx context.Context) (err error) {
 	}
 	servers := []*server{kamailio, bellhop}
 	if c.anchored {
-		var anchored *server
-		anchored, err = startBellhop(c.tools, "anchored", c.dir, c.port+4, c.users+c.callers)
+		anchored, startErr := startBellhop(c.tools, "anchored", c.dir, c.port+4, c.users+c.callers)
 		defer func() { err = errors.Join(err, anchored.stop()) }()
-		if err != nil {
-			return err
+		if startErr != nil {
+			return startErr
 		}
 		servers = append(servers, anchored)
+	}
+	if c.redis {
+		redis, startErr := startRedis(ctx, c.tools, c.dir, c.port+5, c.port+7, c.users+c.callers)
+		defer func() { err = errors.Join(err, redis.stop()) }()
+		if startErr != nil {
+			return startErr
+		}
+		servers = append(servers, redis)
 	}
 	for _, s := range servers {
 		if err := c.register(ctx, s); err != nil {
 			return err
 		}
+	}
+	if c.registrations {
+		if err := c.registers(ctx, kamailio, bellhop); err != nil {
+			return err
+		}
+	}
+	if !c.calls {
+		return nil
 	}
 	if err := c.provide(ctx, servers); err != nil {
 		return err
@@ -188,15 +203,19 @@ func (c *comparison) turns(ctx context.Context, servers []*server) error {
 		}
 		n++
 	}
-	medians := make([]float64, len(servers))
+	medians := make(map[string]float64)
 	for i, s := range servers {
-		medians[i] = median(costs[i])
-		c.print("median %-9s %8.1f\n", s.name, medians[i])
+		medians[s.name] = median(costs[i])
+		c.print("median %-9s %8.1f\n", s.name, medians[s.name])
 	}
-	ratio := medians[1] / medians[0]
+	ratio := medians["bellhop"] / medians["kamailio"]
 	c.print("calls_ratio %.3f\n", ratio)
 	if c.anchored {
-		c.print("anchored_ratio %.3f\n", medians[2]/medians[0])
+		c.print("anchored_ratio %.3f\n", medians["anchored"]/medians["kamailio"])
+	}
+	if c.redis {
+		c.print("redis_calls_ratio %.3f (over Kamailio; over Bellhop without Redis: %.3f; what redis-server uses is in it)\n",
+			medians["redis"]/medians["kamailio"], medians["redis"]/medians["bellhop"])
 	}
 	if c.gate > 0 && ratio > c.gate {
 		return fmt.Errorf("calls_ratio %.3f is above %.3f", ratio, c.gate)

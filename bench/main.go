@@ -41,6 +41,8 @@ type options struct {
 	rate, rounds, users, callers int
 	length                       time.Duration
 	features, anchored           bool
+	calls, registrations, redis  bool
+	registerRate                 int
 	gate                         float64
 	binary, keep                 string
 	port                         int
@@ -58,19 +60,24 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.IntVar(&o.callers, "callers", 100, "registered phones that call")
 	fs.BoolVar(&o.features, "features", false, "Bellhop's callees have forwards, do not disturb and presence set, and metrics are read")
 	fs.BoolVar(&o.anchored, "anchored", true, "measure a second Bellhop that anchors every call, too, and print anchored_ratio")
+	fs.BoolVar(&o.redis, "redis", true, "measure a Bellhop with Redis, too, and print redis_calls_ratio")
+	fs.BoolVar(&o.calls, "calls", true, "measure calls")
+	fs.BoolVar(&o.registrations, "registers", true, "measure registrations, and print registers_ratio")
+	fs.IntVar(&o.registerRate, "register-rate", 1500, "registrations a second where they are measured; five seconds of them are a round; Kamailio with a database gets a quarter")
 	fs.Float64Var(&o.gate, "gate", 0, "fail when calls_ratio is above it; 0: do not")
 	fs.StringVar(&o.binary, "bellhop", "bin/bellhop", "the daemon")
 	fs.StringVar(&o.keep, "keep", "", "`folder` for logs and state; default: one that is removed at the end")
-	fs.IntVar(&o.port, "port", 5070, "UDP ports on loopback: Kamailio has this one, Bellhop the next, the phones the two after that, the Bellhop that anchors the one after these")
+	fs.IntVar(&o.port, "port", 5070, "UDP ports on loopback: Kamailio has this one, Bellhop the next, the phones the two after that, the Bellhop that anchors the one after these, then that with Redis, Kamailio with a database, and Redis")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	switch {
 	case fs.NArg() > 0:
 		return fmt.Errorf("%q: no arguments are expected", fs.Arg(0))
-	case o.rate < 1 || o.rounds < 1 || o.users < 1 || o.callers < 1 || o.length < time.Second:
-		return errors.New("rate, rounds, users and callers are at least 1, length is at least 1s")
+	case o.rate < 1 || o.rounds < 1 || o.users < 1 || o.callers < 1 || o.registerRate < 1 || o.length < time.Second:
+		return errors.New("rates, rounds, users and callers are at least 1, length is at least 1s")
 	}
+	o.anchored, o.redis = o.anchored && o.calls, o.redis && o.calls
 	tools, err := findTools(o.binary)
 	if err != nil {
 		return err
@@ -92,7 +99,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 }
 
 // tools are the programs that a comparison needs.
-type tools struct{ kamailio, sipp, bellhop string }
+type tools struct{ kamailio, sipp, redisServer, bellhop string }
 
 // findTools finds them, or says how to get what is missing.
 func findTools(binary string) (t tools, err error) {
@@ -108,6 +115,7 @@ func findTools(binary string) (t tools, err error) {
 	}
 	t.kamailio = look("kamailio", "kamailio", "/usr/sbin/kamailio") // sbin is in root's path alone
 	t.sipp = look("sip-tester", "sipp")
+	t.redisServer = look("redis-server", "redis-server")
 	if len(missing) > 0 {
 		return t, fmt.Errorf("MISSING: %s\nOn Debian: apt-get install --no-install-recommends %[1]s (make compare does that by itself)", strings.Join(missing, " "))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,7 +20,9 @@ type server struct {
 	name string
 	addr string // where SIP is spoken
 	cmd  *exec.Cmd
-	api  *api // nil: it has none
+	api  *api    // nil: it has none
+	slow bool    // registrations come at a quarter of the rate: it writes each on its own
+	with *server // what it keeps its state in, measured with it; nil: nothing
 }
 
 // Secrets of the comparison: kamailio.cfg has the same.
@@ -32,14 +35,16 @@ const (
 // out of it and costs four times as much.
 func startKamailio(ctx context.Context, t tools, dir string, port int) (*server, error) {
 	s := &server{name: "kamailio", addr: "127.0.0.1:" + strconv.Itoa(port)}
-	err := s.start(ctx, dir, t.kamailio, "-m", "2048", "-M", "64", "-x", "fm", "-X", "fm",
-		"-f", filepath.Join(dir, "kamailio.cfg"), "-l", "udp:"+s.addr, "-DD", "-E")
-	return s, err
+	return s, s.startKamailio(ctx, t, dir, filepath.Join(dir, "kamailio.cfg"))
+}
+
+func (s *server) startKamailio(ctx context.Context, t tools, dir, conf string) error {
+	return s.start(ctx, dir, t.kamailio, "-m", "2048", "-M", "64", "-x", "fm", "-X", "fm", "-f", conf, "-l", "udp:"+s.addr, "-DD", "-E")
 }
 
 // startBellhop starts a demo with users enough and waits until it is up. SIPp
 // answers MD5 challenges only, so both servers ask for MD5.
-func startBellhop(t tools, name, dir string, port, users int) (*server, error) {
+func startBellhop(t tools, name, dir string, port, users int, more ...string) (*server, error) {
 	s := &server{name: name, addr: "127.0.0.1:" + strconv.Itoa(port)}
 	state := filepath.Join(dir, name)
 	r, w, err := os.Pipe()
@@ -47,8 +52,10 @@ func startBellhop(t tools, name, dir string, port, users int) (*server, error) {
 		return s, err
 	}
 	defer r.Close()
-	s.cmd = exec.Command(t.bellhop, "demo", "--dir", state, "--sip", s.addr, "--https", "127.0.0.1:0", "--metrics", "127.0.0.1:0", //nolint:noctx // ended by stop, in its turn
-		"--users", strconv.Itoa(users), "--password", password, "--digest", "md5")
+	s.cmd = exec.Command(t.bellhop, append([]string{ //nolint:noctx // ended by stop, in its turn
+		"demo", "--dir", state, "--sip", s.addr, "--https", "127.0.0.1:0", "--metrics", "127.0.0.1:0",
+		"--users", strconv.Itoa(users), "--password", password, "--digest", "md5",
+	}, more...)...)
 	s.cmd.Stdout = w
 	err = s.spawn(dir)
 	err = errors.Join(err, w.Close())
@@ -92,8 +99,37 @@ func (s *server) spawn(dir string) error {
 	return s.cmd.Start()
 }
 
-// stop ends the process and waits for it.
+// startRedis starts a Bellhop that keeps its copies in a Redis of its own.
+func startRedis(ctx context.Context, t tools, dir string, port, redisPort, users int) (*server, error) {
+	redis := &server{name: "redis-server", addr: "127.0.0.1:" + strconv.Itoa(redisPort)}
+	if err := redis.start(ctx, dir, t.redisServer, "--bind", "127.0.0.1", "--port", strconv.Itoa(redisPort), "--save", "", "--appendonly", "no"); err != nil {
+		return &server{with: redis}, err
+	}
+	for try := 0; ; try++ { // it has no way to say that it is up
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", redis.addr)
+		if err == nil {
+			_ = conn.Close() // it was to be had
+			break
+		}
+		if err := pause(ctx, 100*time.Millisecond); err != nil || try == 50 {
+			return &server{with: redis}, fmt.Errorf("redis-server does not listen on %s: %w", redis.addr, err)
+		}
+	}
+	s, err := startBellhop(t, "redis", dir, port, users, "--redis", "redis://"+redis.addr)
+	s.with = redis
+	return s, err
+}
+
+// stop ends the process and waits for it, then what it had its state in.
 func (s *server) stop() error {
+	err := s.end()
+	if s.with != nil {
+		err = errors.Join(err, s.with.end())
+	}
+	return err
+}
+
+func (s *server) end() error {
 	if s.cmd == nil || s.cmd.Process == nil {
 		return nil
 	}
@@ -108,5 +144,13 @@ func (s *server) stop() error {
 	return nil
 }
 
-// time is the processor time that the server has used.
-func (s *server) time() (time.Duration, error) { return treeTime(s.cmd.Process.Pid) }
+// time is the processor time that the server has used, with that of what it keeps
+// its state in.
+func (s *server) time() (time.Duration, error) {
+	used, err := treeTime(s.cmd.Process.Pid)
+	if s.with == nil || err != nil {
+		return used, err
+	}
+	more, err := s.with.time()
+	return used + more, err
+}
