@@ -44,6 +44,14 @@ func TestRules(t *testing.T) {
 			lines: []string{"Alert-Info: <http://127.0.0.1/silent>;info=silent;alert=flash"},
 		},
 		{
+			name: "dnd, ringer off, as the device says", rings: "1002",
+			with: []directory.Write{
+				put(directory.KindDevice, "desk-1002", `{"kind":"desk","lines":[{"number":"1002"}],"dnd_alert":"beep"}`),
+				dnd(`{"enabled":true,"mode":"ringer-off","alert":"flash"}`),
+			},
+			lines: []string{"Alert-Info: <http://127.0.0.1/silent>;info=silent;alert=beep"},
+		},
+		{
 			name: "forward.all", with: []directory.Write{forward("1002", "1003")}, rings: "1003", want: "181 INVITE",
 			lines: []string{
 				"Diversion: <sip:1002@bellhop.test>;reason=unconditional;counter=1",
