@@ -1,7 +1,6 @@
 package routing
 
 import (
-	"slices"
 	"strings"
 
 	"bellhop/routing/directory"
@@ -78,8 +77,8 @@ func (d *decider) wayOut(number string, e *Emergency) (t ring.Target, ok bool) {
 		case !ok:
 			ok = true
 			t = ring.Target{Trunk: r.Name, Kind: KindEmergency, Contact: number, Instance: number, Q: 1000, Identity: d.calling(e)}
-		case r.Name != t.Trunk && !slices.Contains(t.Others, r.Name):
-			t.Others = append(t.Others, r.Name)
+		case !t.Leaves(r.Name):
+			t.Others = append(t.Others, ring.Other{Trunk: r.Name, Identity: t.Identity})
 		}
 	}
 	for i := range d.t.Trunks {

@@ -96,7 +96,7 @@ func (d *decider) exit(at place, by *directory.Line) (t ring.Target, ok bool) {
 	to := at.external
 	for i := range d.t.Trunks {
 		r := &d.t.Trunks[i]
-		if !strings.HasPrefix(to, r.Prefix) || r.Name == t.Trunk || slices.Contains(t.Others, r.Name) {
+		if !strings.HasPrefix(to, r.Prefix) || t.Leaves(r.Name) {
 			continue
 		}
 		full := d.full(r.Name, r.MaxCalls)
@@ -105,7 +105,7 @@ func (d *decider) exit(at place, by *directory.Line) (t ring.Target, ok bool) {
 			return t, false
 		case full:
 		case ok:
-			t.Others = append(t.Others, r.Name)
+			t.Others = append(t.Others, ring.Other{Trunk: r.Name, Identity: d.shown(r.CallerID, by)})
 		default:
 			ok = true
 			t = ring.Target{Trunk: r.Name, Kind: at.kind.String(), Contact: to, Instance: to, Q: 1000, Identity: d.shown(r.CallerID, by)}

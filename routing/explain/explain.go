@@ -297,7 +297,10 @@ func (r *run) invited(t ring.Target, first bool) {
 		if t.Remote != "" {
 			s.Rule, s.Stop = routing.SNR, r.since(r.state.Began().Add(t.StopAfter))
 		}
-		s.Trunk, s.Others = t.Trunk, t.Others
+		s.Trunk = t.Trunk
+		for _, o := range t.Others {
+			s.Others = append(s.Others, o.Trunk)
+		}
 		r.step(s)
 	}
 	s := &r.out.Timeline[len(r.out.Timeline)-1]

@@ -10,6 +10,7 @@
 package ring
 
 import (
+	"slices"
 	"time"
 
 	"bellhop/routing/location"
@@ -159,6 +160,17 @@ const (
 	TimerStop                        // snr.stop-after: a branch has rung long enough
 )
 
+// An Other is a trunk that follows when the one before it fails over.
+type Other struct {
+	Trunk    string
+	Identity *Identity // who it is shown, by its own caller id policy
+}
+
+// Leaves reports whether the target leaves by a trunk, sooner or later.
+func (t *Target) Leaves(trunk string) bool {
+	return t.Trunk == trunk || slices.ContainsFunc(t.Others, func(o Other) bool { return o.Trunk == trunk })
+}
+
 // A Target is one contact to be invited. It is a copy of what the branch needs
 // of a Binding, so that a running plan holds no store value.
 type Target struct {
@@ -180,7 +192,7 @@ type Target struct {
 	// final Response: such a branch has no silence of 4 s.
 	Trunk string
 	// Others are the trunks that follow, in order, when Trunk fails over.
-	Others []string
+	Others []Other
 	// Kind is the kind of destination that a trunk target is: "international"
 	// (rules limit.minutes).
 	Kind string

@@ -116,9 +116,9 @@ func (br *branch) meet() {
 		side: auth.LineSide(br.number(), &br.target), home: a.domain, secure: a.a.secure,
 	}
 	if m != nil {
-		br.d.local, br.d.remote = a.shown(m, br.target.Identity), nameOf(m, wire.To)
+		br.d.remote = nameOf(m, wire.To)
 	}
-	br.d.hides = br.target.Identity != nil && br.target.Identity.Hidden
+	br.shows(br.target.Identity)
 	if br.target.Trunk != "" {
 		br.d.side = auth.Side{Kind: auth.Trunk, Name: br.target.Trunk}
 		return // its Contact is that of the listener that an attempt leaves by
@@ -128,6 +128,15 @@ func (br *branch) meet() {
 	}
 	br.d.contact = a.b.contact(&br.d, a.domain)
 	a.b.lanes.Alias(br.d.callID, a.lane)
+}
+
+// shows is who is rung being shown somebody: in From, and beside it.
+func (br *branch) shows(id *ring.Identity) {
+	br.target.Identity = id
+	if m := br.a.request(); m != nil {
+		br.d.local = br.a.shown(m, id)
+	}
+	br.d.hides = id != nil && id.Hidden
 }
 
 // pair adds a pair of dialogs to the branch.
@@ -224,6 +233,7 @@ func (br *branch) send(i *invite) bool {
 	for _, p := range br.pairs {
 		d := &p.legs[call.B]
 		d.localSeq, d.flow, d.contact, d.target, d.remote = br.d.localSeq, br.d.flow, br.d.contact, br.d.target, br.d.remote
+		d.local, d.hides, d.side = br.d.local, br.d.hides, br.d.side
 		p.first.seq = br.d.localSeq
 	}
 	return true

@@ -7,6 +7,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing/location"
+	"bellhop/routing/ring"
 	"bellhop/sip/auth"
 	"bellhop/sip/lane"
 	"bellhop/sip/transport"
@@ -18,7 +19,7 @@ import (
 // branch with one final response.
 type trunk struct {
 	br       *branch
-	names    []string // of the trunks that are still to be tried
+	left     []ring.Other // trunks that are still to be tried
 	attempts []transport.Attempt
 	at       transport.Attempt // under way
 	flow     location.Flow     // that its INVITE goes down
@@ -42,7 +43,8 @@ func (br *branch) dial() {
 		}
 		return
 	}
-	t := &trunk{br: br, names: append([]string{br.target.Trunk}, br.target.Others...), last: 503}
+	first := ring.Other{Trunk: br.target.Trunk, Identity: br.target.Identity}
+	t := &trunk{br: br, left: append([]ring.Other{first}, br.target.Others...), last: 503}
 	t.timer.Owner = t
 	br.trunk = t
 	t.next()
@@ -78,12 +80,12 @@ func (t *trunk) next() {
 			t.br.a.b.trunks.Result(t.at, 0, 0)
 		}
 		t.letGo()
-		if len(t.names) == 0 {
+		if len(t.left) == 0 {
 			break
 		}
-		name := t.names[0]
-		t.names = t.names[1:]
-		if t.look(name) {
+		o := t.left[0]
+		t.left = t.left[1:]
+		if t.look(o) {
 			return
 		}
 	}
@@ -94,8 +96,8 @@ func (t *trunk) next() {
 }
 
 // look asks for the peers of a trunk that has room for the call.
-func (t *trunk) look(name string) bool {
-	a := t.br.a
+func (t *trunk) look(o ring.Other) bool {
+	a, name := t.br.a, o.Trunk
 	if a.b.trunks == nil {
 		return false
 	}
@@ -117,7 +119,7 @@ func (t *trunk) look(name string) bool {
 		ctx, cancel := context.WithTimeout(ctx, lookTime)
 		defer cancel()
 		found, err := attempts(ctx, a.domain, name, number)
-		return lane.Continue(func() { t.found(name, found, err) })
+		return lane.Continue(func() { t.found(o, found, err) })
 	})
 	if err != nil {
 		t.letGo()
@@ -127,8 +129,8 @@ func (t *trunk) look(name string) bool {
 }
 
 // found goes on when the peers of a trunk are known.
-func (t *trunk) found(name string, attempts []transport.Attempt, err error) {
-	a := t.br.a
+func (t *trunk) found(o ring.Other, attempts []transport.Attempt, err error) {
+	a, name := t.br.a, o.Trunk
 	a.tick()
 	if t.over {
 		return
@@ -138,7 +140,11 @@ func (t *trunk) found(name string, attempts []transport.Attempt, err error) {
 	}
 	t.attempts = attempts
 	if len(attempts) > 0 && a.live.Legs[t.br.leg].Trunk != name {
-		a.update(func(l *feed.Call) { l.Legs[t.br.leg].Trunk = name })
+		t.br.shows(o.Identity)
+		a.update(func(l *feed.Call) {
+			leg := &l.Legs[t.br.leg]
+			leg.Trunk, leg.Identity = name, identity(o.Identity)
+		})
 	}
 	t.br.d.side.Name = name
 	t.next()
