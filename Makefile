@@ -68,7 +68,7 @@ bench-cmp: ## bench.old against bench.new
 	$(BENCHSTAT) bench.old bench.new
 
 compare: build ## side by side with other servers, same work (COMPARE=flags)
-	.ci/setup kamailio kamailio-sqlite-modules
+	.ci/setup kamailio kamailio-sqlite-modules sqlite3
 	go run ./bench $(COMPARE)
 
 cover: ## coverage of all packages by all tests

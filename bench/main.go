@@ -99,7 +99,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 }
 
 // tools are the programs that a comparison needs.
-type tools struct{ kamailio, sipp, redisServer, bellhop string }
+type tools struct{ kamailio, sipp, redisServer, sqlite, bellhop string }
 
 // findTools finds them, or says how to get what is missing.
 func findTools(binary string) (t tools, err error) {
@@ -115,6 +115,7 @@ func findTools(binary string) (t tools, err error) {
 	}
 	t.kamailio = look("kamailio", "kamailio", "/usr/sbin/kamailio") // sbin is in root's path alone
 	t.sipp = look("sip-tester", "sipp")
+	t.sqlite = look("sqlite3", "sqlite3")
 	t.redisServer = look("redis-server", "redis-server")
 	if len(missing) > 0 {
 		return t, fmt.Errorf("MISSING: %s\nOn Debian: apt-get install --no-install-recommends %[1]s (make compare does that by itself)", strings.Join(missing, " "))

@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
-
-	_ "modernc.org/sqlite" // makes the database of the Kamailio that has one
 )
 
 // saved is how long a Bellhop may take until refreshes are in its database: what
@@ -123,7 +121,7 @@ func (c *comparison) registerRound(ctx context.Context, s *server, scenario stri
 func startKamailioDB(ctx context.Context, t tools, dir string, port int) (*server, error) {
 	s := &server{name: "kamailio-db", slow: true, addr: "127.0.0.1:" + strconv.Itoa(port)}
 	file := filepath.Join(dir, "kamailio.sqlite")
-	if err := makeLocations(ctx, file); err != nil {
+	if err := makeLocations(ctx, t, file); err != nil {
 		return s, err
 	}
 	b, err := files.ReadFile("kamailio.cfg")
@@ -144,23 +142,17 @@ func startKamailioDB(ctx context.Context, t tools, dir string, port int) (*serve
 
 // makeLocations makes the tables of usrloc as Kamailio's package has them. The
 // write-ahead log, which the file keeps, is the cheapest journal there is.
-func makeLocations(ctx context.Context, file string) (err error) {
-	db, err := sql.Open("sqlite", file)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	if _, err := db.ExecContext(ctx, "PRAGMA journal_mode=WAL"); err != nil {
-		return err
-	}
+func makeLocations(ctx context.Context, t tools, file string) error {
+	cmd := exec.CommandContext(ctx, t.sqlite, file, "PRAGMA journal_mode=WAL;")
 	for _, name := range []string{"standard-create.sql", "usrloc-create.sql"} {
-		b, err := os.ReadFile(filepath.Join("/usr/share/kamailio/db_sqlite", name))
-		if err != nil {
+		path := filepath.Join("/usr/share/kamailio/db_sqlite", name)
+		if _, err := os.Stat(path); err != nil {
 			return fmt.Errorf("%w; on Debian it is in kamailio-sqlite-modules", err)
 		}
-		if _, err := db.ExecContext(ctx, string(b)); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+		cmd.Args = append(cmd.Args, ".read "+path)
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("sqlite3: %w: %s", err, out)
 	}
 	return nil
 }
