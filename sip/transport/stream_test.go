@@ -391,19 +391,6 @@ func TestLimits(t *testing.T) {
 }
 
 // Messages that have begun take so much memory and no more.
-func TestUnparsedBytes(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		h := openHall(t, transport.Proven, func(o *transport.Options) { o.Limits.Unparsed = 16 << 10 })
-		half := strings.Replace(options, "Content-Length: 0\r\n\r\n", "Content-Length: 60000\r\n\r\n"+strings.Repeat("x", 40000), 1)
-		a := h.dial("192.0.2.7:0")
-		_, _ = a.Write([]byte(half))
-		h.closed("unparsed")
-		b := h.dial("192.0.2.7:0")
-		write(t, b, options)
-		expect(t, b, options)
-	})
-}
 
 func TestDial(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 
@@ -101,13 +102,18 @@ func TestSocketEchoes(t *testing.T) {
 			for range 4 { // peers, which spread over sockets
 				c := dial(t, tr.Addrs()[0])
 				b := make([]byte, 65536)
-				for range 50 {
-					if _, err := c.Write([]byte(options)); err != nil {
+				large := strings.Replace(options, "Content-Length: 0\r\n\r\n", "Content-Length: 60000\r\n\r\n"+strings.Repeat("x", 60000), 1)
+				for i := range 50 { // from the address that was asked, whatever the size
+					sent := options
+					if i%10 == 9 {
+						sent = large
+					}
+					if _, err := c.Write([]byte(sent)); err != nil {
 						t.Fatal(err)
 					}
 					n, err := c.Read(b)
-					if err != nil || string(b[:n]) != options {
-						t.Fatalf("got %q, %v, want it back", b[:n], err)
+					if err != nil || string(b[:n]) != sent {
+						t.Fatalf("got %d bytes %.300q, %v, want %d back", n, b[:n], err, len(sent))
 					}
 				}
 			}

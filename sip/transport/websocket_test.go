@@ -258,3 +258,21 @@ func TestWebSocketLimits(t *testing.T) {
 		h.browser()
 	})
 }
+
+// TestWebSocketUnparsed: what has come of a message counts, as over TCP.
+func TestWebSocketUnparsed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := openWeb(t, transport.Proven, func(o *transport.Options) { o.Limits.Unparsed = 64 << 10 }) // 4 KiB of one source
+		c := h.browser()
+		for _, n := range []int{len(options) + 4, 3000} {
+			if err := c.Write(t.Context(), websocket.MessageText, []byte(sized(n))); err != nil {
+				t.Fatal(err)
+			}
+			heard(t, c, websocket.MessageText, sized(n))
+		}
+		_ = c.Write(t.Context(), websocket.MessageText, []byte(sized(30_000)))
+		_ = c.CloseNow()
+		h.closed("unparsed")
+	})
+}
