@@ -84,11 +84,11 @@ type stepView struct {
 
 // storyView renders a story for its viewer: administrators see all of it, others
 // what is public or about settings of their own.
-func storyView(c *feed.Call, q *request) []stepView {
-	admin, language := q.who.admin(c.Domain), q.language()
+func storyView(c *feed.Call, q *request, language string) []stepView {
+	admin := q.who.admin(c.Domain)
 	reader := explain.Reader{Viewer: explain.Viewer{Admin: admin, User: q.who.user}}
-	out := make([]stepView, 0, len(c.Story))
-	for _, st := range c.Story {
+	out := make([]stepView, 0, len(c.Story)+1)
+	for _, st := range wholeStory(c) {
 		e := entry(st)
 		if !reader.Sees(e) {
 			continue
@@ -192,7 +192,7 @@ func (s *Server) oneCall(q *request) (reply, error) {
 	if !ok {
 		return reply{}, notFound()
 	}
-	return reply{body: callDetail{v, storyView(c, q)}}, nil
+	return reply{body: callDetail{v, storyView(c, q, s.language(q))}}, nil
 }
 
 // A story is how a call came to be what it was.
@@ -206,7 +206,7 @@ func (s *Server) callStory(q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: story{c.ID, storyView(c, q)}}, nil
+	return reply{body: story{c.ID, storyView(c, q, s.language(q))}}, nil
 }
 
 // A ladder is the SIP messages of a call.
@@ -248,10 +248,10 @@ func (s *Server) records(q *request) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	out := list[callDetail]{Items: make([]callDetail, 0, len(calls)), Next: next}
+	out, language := list[callDetail]{Items: make([]callDetail, 0, len(calls)), Next: next}, s.language(q)
 	for _, c := range calls {
 		if v, ok := s.viewCall(c, q.who, o); ok {
-			out.Items = append(out.Items, callDetail{v, storyView(c, q)})
+			out.Items = append(out.Items, callDetail{v, storyView(c, q, language)})
 		}
 	}
 	return reply{body: out}, nil

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"bellhop/feed"
 	"bellhop/routing"
 	"bellhop/routing/directory"
 	"bellhop/routing/explain"
@@ -36,28 +35,18 @@ func explainEndpoint() endpoint {
 	}
 }
 
-// entry is a step of a story as the trace had it.
-func entry(st feed.Step) routing.Entry {
-	e := routing.Entry{
-		Rule: routing.RuleName(st.Rule), Number: st.Number, To: st.To, Setting: st.Setting, Value: st.Value,
-		Level: routing.ForAdmin, Owner: st.Owner, At: st.At,
-	}
-	switch st.Level {
-	case feed.Public:
-		e.Level = routing.Public
-	case feed.ForOwner:
-		e.Level = routing.ForOwner
-	case feed.NoLevel, feed.ForAdmin:
-	default: // of a newer release
-	}
-	return e
-}
-
-// language is the first that the client names.
-func (q *request) language() string {
+// language is the first that the client names, else that of who is signed in.
+func (s *Server) language(q *request) string {
 	lang, _, _ := strings.Cut(q.http.Header.Get("Accept-Language"), ",")
 	lang, _, _ = strings.Cut(lang, ";")
-	return strings.TrimSpace(lang)
+	if lang = strings.TrimSpace(lang); lang != "" && lang != "*" || q.who.user == "" {
+		return lang
+	}
+	u, _, err := document[directory.User](s, q, directory.Ref{Domain: q.who.domain, Kind: directory.KindUser, Name: q.who.user})
+	if err != nil {
+		return "" // the words are English then
+	}
+	return u.Language
 }
 
 func (s *Server) explain(q *request) (reply, error) {
@@ -96,7 +85,7 @@ func (s *Server) explain(q *request) (reply, error) {
 		return reply{}, err
 	}
 	out, err := explain.Explain(explain.Question{
-		Visit: visit, At: in.At, Language: q.language(),
+		Visit: visit, At: in.At, Language: s.language(q),
 		Viewer: explain.Viewer{Admin: q.who.admin(in.Domain), User: q.who.user},
 	}, view.load)
 	if err != nil {

@@ -2,6 +2,12 @@ package explain_test
 
 import (
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -142,12 +148,58 @@ func TestRemoteIsPrivate(t *testing.T) {
 // TestWordsForEveryRule: each catalogue has a sentence for each rule.
 func TestWordsForEveryRule(t *testing.T) {
 	t.Parallel()
-	for _, lang := range []string{"", "en-GB", "xx"} {
+	for _, lang := range []string{"", "en-GB", "de-AT", "xx"} {
 		for _, r := range routing.Rules() {
 			s := explain.Words(routing.Entry{Rule: r, Number: "1000", To: "1001", Value: "v"}, lang)
 			if strings.HasPrefix(s, string(r)) || strings.ContainsAny(s, "{}") {
 				t.Errorf("Words(%s, %q) = %q", r, lang, s)
 			}
+		}
+	}
+}
+
+// TestCataloguesAgree: every catalogue has a sentence for the same keys, and it
+// names the same things.
+func TestCataloguesAgree(t *testing.T) {
+	t.Parallel()
+	catalogue := func(file, name string) map[string]string {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := map[string]string{}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if fn, ok := n.(*ast.FuncDecl); ok {
+				return fn.Name.Name == name
+			}
+			c, ok := n.(*ast.CaseClause)
+			if !ok || len(c.List) == 0 {
+				return true
+			}
+			ret, _ := c.Body[0].(*ast.ReturnStmt)
+			for _, key := range c.List {
+				said[types.ExprString(key)] = types.ExprString(ret.Results[0])
+			}
+			return false
+		})
+		return said
+	}
+	places := regexp.MustCompile(`\{\w+\}`)
+	english, german := catalogue("words.go", "english"), catalogue("words_de.go", "german")
+	if len(english) < 80 || len(english) != len(german) {
+		t.Errorf("%d sentences in English, %d in German", len(english), len(german))
+	}
+	for key, words := range english {
+		de, ok := german[key]
+		if !ok {
+			t.Errorf("no German sentence for %s: %s", key, words)
+			continue
+		}
+		want, got := places.FindAllString(words, -1), places.FindAllString(de, -1)
+		slices.Sort(want)
+		slices.Sort(got)
+		if want, got = slices.Compact(want), slices.Compact(got); !slices.Equal(want, got) {
+			t.Errorf("%s: %v in English, %v in German", key, want, got)
 		}
 	}
 }

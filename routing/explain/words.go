@@ -19,6 +19,8 @@ type catalogue func(key string) string
 // that nobody wrote.
 func catalogueOf(language string) catalogue {
 	switch lang, _, _ := strings.Cut(strings.ToLower(language), "-"); lang {
+	case "de":
+		return german
 	default:
 		return english
 	}
@@ -210,6 +212,34 @@ func english(key string) string {
 		return "Nobody can take the call at {number}."
 	case "call.anchored":
 		return "The call to {number} goes through this server from end to end ({value})."
+	case "call.answered":
+		return "{to} of {number} answered after {value}."
+	case "call.taken":
+		return "The call was answered after {value}."
+	case "call.ended":
+		return "The call ended: {value}."
+	case "call.ended=busy":
+		return "The call ended: busy."
+	case "call.ended=no-answer":
+		return "Nobody answered."
+	case "call.ended=unreachable":
+		return "Nobody could be reached."
+	case "call.ended=declined":
+		return "The call was declined."
+	case "call.ended=caller-gave-up":
+		return "The caller hung up before anybody answered."
+	case "call.ended=refused":
+		return "The call was refused."
+	case "call.ended=lost":
+		return "The call was lost when this server started again."
+	case "leg.rang":
+		return "{to} of {number} rang for {value}."
+	case "leg.busy":
+		return "{to} of {number} was busy."
+	case "leg.declined":
+		return "The call was declined at {to} of {number}."
+	case "leg.failed":
+		return "{to} of {number} could not be reached."
 	default:
 		return ""
 	}
