@@ -23,11 +23,37 @@ func (a *anchor) update(change func(*feed.Call)) {
 		return
 	}
 	if !a.dirty {
-		next := *a.live
-		next.Legs = slices.Clone(next.Legs)
-		a.live, a.dirty = &next, true
+		a.live, a.dirty = copyOf(a.live), true
 	}
 	change(a.live)
+}
+
+// legsAtFirst is how many legs most calls have.
+const legsAtFirst = 2
+
+// copyOf returns a copy that shares no leg.
+func copyOf(c *feed.Call) *feed.Call {
+	if len(c.Legs) > legsAtFirst {
+		next := *c
+		next.Legs = slices.Clone(c.Legs)
+		return &next
+	}
+	next := new(struct {
+		feed.Call
+
+		legs [legsAtFirst]feed.Leg
+	})
+	next.Call = *c
+	next.Legs = next.legs[:copy(next.legs[:], c.Legs)]
+	return &next.Call
+}
+
+// begin hands the account of the call on for the first time: from now on it counts.
+func (a *anchor) begin() {
+	if !a.begun {
+		a.begun, a.dirty = true, false
+		a.b.calls.Begin(a.live)
+	}
 }
 
 // show hands the account of the call on when it changed. The journal has who was
@@ -37,6 +63,8 @@ func (a *anchor) show() {
 	case a.over, a.released:
 	case a.rung && !a.joined:
 		a.journal()
+	case !a.begun:
+		a.begin()
 	case a.dirty:
 		a.dirty = false
 		a.b.calls.Update(a.live)
@@ -54,7 +82,7 @@ func (a *anchor) journal() {
 	if a.joined {
 		a.live.Deadline = a.now.Add(silence)
 	}
-	a.dirty = false
+	a.begun, a.dirty = true, false
 	if err := a.b.calls.Answered(a.live); err != nil {
 		a.b.metrics.journalFailed.Inc()
 		a.b.log.Error("call not journaled", "call", a.live.ID, "err", err)
@@ -152,15 +180,17 @@ func (a *anchor) dialogs(l *feed.Call) {
 		for i := range l.Legs {
 			l.Legs[i].Dialog = nil
 		}
-		l.Legs[0].Dialog = a.save(&p.legs[call.A], saved.Timers[call.A])
+		room := new([2]feed.Dialog)
+		l.Legs[0].Dialog = a.save(&room[0], &p.legs[call.A], saved.Timers[call.A])
 		if i := a.calleeLeg(); i > 0 && p.serves(call.B) == nil {
-			l.Legs[i].Dialog = a.save(&p.legs[call.B], saved.Timers[call.B])
+			l.Legs[i].Dialog = a.save(&room[1], &p.legs[call.B], saved.Timers[call.B])
 		}
 		return
 	}
-	l.Legs[0].Dialog = a.ringingA()
-	for _, br := range a.branches {
-		l.Legs[br.leg].Dialog = br.ringing()
+	room := make([]feed.Dialog, len(a.branches)+1)
+	l.Legs[0].Dialog = a.ringingA(&room[0])
+	for i, br := range a.branches {
+		l.Legs[br.leg].Dialog = br.ringing(&room[i+1])
 	}
 }
 
@@ -172,9 +202,9 @@ func (a *anchor) calleeLeg() int {
 	return a.callee
 }
 
-// save is a leg as the journal keeps it.
-func (a *anchor) save(d *dialog, t call.Timing) *feed.Dialog {
-	s := &feed.Dialog{
+// save is a leg as the journal keeps it, in the memory of s.
+func (a *anchor) save(s *feed.Dialog, d *dialog, t call.Timing) *feed.Dialog {
+	*s = feed.Dialog{
 		CallID: d.callID, LocalTag: d.localTag, RemoteTag: d.remoteTag, LocalURI: d.local, RemoteURI: d.remote,
 		Target: d.target, Routes: d.routes, LocalSeq: d.localSeq, RemoteSeq: d.remoteSeq,
 		Transport: uint8(d.flow.Transport), Local: d.flow.Local, Remote: d.flow.Remote,
@@ -190,8 +220,8 @@ func (a *anchor) save(d *dialog, t call.Timing) *feed.Dialog {
 }
 
 // ringingA is the caller's leg while it rings.
-func (a *anchor) ringingA() *feed.Dialog {
-	s := a.save(&a.a, call.Timing{})
+func (a *anchor) ringingA(s *feed.Dialog) *feed.Dialog {
+	a.save(s, &a.a, call.Timing{})
 	if a.srv != nil && a.srv.Request != nil {
 		for v := range a.srv.Request.Msg.All(wire.Via) {
 			s.Vias = append(s.Vias, string(v.Bytes()))
@@ -201,11 +231,11 @@ func (a *anchor) ringingA() *feed.Dialog {
 }
 
 // ringing is the leg of a branch while it rings, nil when it does not.
-func (br *branch) ringing() *feed.Dialog {
+func (br *branch) ringing(s *feed.Dialog) *feed.Dialog {
 	if br.ended || br.client == nil {
 		return nil
 	}
-	s := br.a.save(&br.d, call.Timing{})
+	br.a.save(s, &br.d, call.Timing{})
 	s.Branch = uint64(br.client.ID())
 	if len(br.target.Path) > 0 {
 		s.Routes = br.target.Path

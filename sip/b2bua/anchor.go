@@ -54,8 +54,23 @@ type anchor struct {
 	released bool  // nothing is left of it
 	dirty    bool  // the account changed since it was shown
 	rung     bool  // an INVITE was sent since it was journaled
+	begun    bool  // it was handed on
 	release  func()
 	service  *Service // that answers, nil: somebody is rung
+
+	room room
+}
+
+// A room is the memory of what most calls have: one who is rung, and dialogs with
+// one phone.
+type room struct {
+	branches [1]*branch
+	branch   branch
+	pairs    [1]*pair
+	pair     pair
+	set      [2]*ringTimer
+	timers   [2]ringTimer
+	effects  [6]ring.Effect
 }
 
 // A ringTimer is one timer of the plan.
@@ -86,8 +101,11 @@ func (b *B2BUA) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 		b: b, lane: ln, set: set, srv: srv, from: i.From, live: i.Live, rings: rings, hops: i.Plan.Hops, domain: i.From.Domain,
 		now: time.Now(), sdp: hasSDP(m), sess: sessionOf(m), service: i.service,
 	}
-	a.tag = string(b.tags.Append(nil, m.CallID(), m.FromTag(), m.TopVia().Branch))
+	var tag [32]byte
+	a.tag = string(b.tags.Append(tag[:0], m.CallID(), m.FromTag(), m.TopVia().Branch))
+	a.branches, a.timers = a.room.branches[:0], a.room.set[:0]
 	srv.User = a
+	srv.Brief(true)
 	if status, lines := a.acceptable(m); status != 0 {
 		a.refuse(status, lines)
 		return
@@ -108,14 +126,15 @@ func (b *B2BUA) Invite(ln *lane.Lane, set *transaction.Set, srv *transaction.Ser
 	a.lodge()
 	a.live.Anchored = string(i.Plan.Anchored)
 	a.help()
-	a.live.Legs = []feed.Leg{{
+	a.live.Legs = make([]feed.Leg, 1, legsAtFirst)
+	a.live.Legs[0] = feed.Leg{
 		Caller: true, Number: i.From.Caller.Number, Device: i.From.Caller.Device, Trunk: i.From.Trunk.Trunk, State: feed.Calling, Started: a.now,
-	}}
-	b.calls.Begin(a.live)
+	}
+	a.dirty = true // others see it when this step is over, or somebody is rung
 	b.metrics.begun.Inc()
 	a.arrive(&i.Plan)
 	var effects []ring.Effect
-	a.ring, effects = ring.New(i.Plan.RingPlan(&a.rings), a.now, nil)
+	a.ring, effects = ring.New(i.Plan.RingPlan(&a.rings), a.now, a.room.effects[:0])
 	a.carryOut(effects)
 }
 
@@ -158,15 +177,13 @@ func (a *anchor) leave() {
 func (a *anchor) forget() {
 	a.live, a.rings, a.hops, a.timers, a.pending = nil, routing.Ring{}, nil, nil, nil
 	a.ring, a.sess = ring.State{}, call.Session{}
-	pairs := []*pair{a.talks}
+	if a.talks != nil {
+		a.talks.forget()
+	}
 	for _, br := range a.branches {
 		br.final, br.target.Path = nil, nil
-		pairs = append(pairs, br.pairs...)
-	}
-	for _, p := range pairs {
-		if p != nil {
-			p.legs[call.A].sdp, p.legs[call.B].sdp, p.kept = body{}, body{}, body{}
-			p.open, p.timers, p.reliable, p.first.srv = nil, nil, nil, nil
+		for _, p := range br.pairs {
+			p.forget()
 		}
 	}
 	a.srv = nil
@@ -265,7 +282,7 @@ func (a *anchor) step(ev ring.Event) {
 		return
 	}
 	var effects []ring.Effect
-	a.ring, effects = a.ring.Step(ev, nil)
+	a.ring, effects = a.ring.Step(ev, a.room.effects[:0])
 	a.carryOut(effects)
 }
 
@@ -276,13 +293,14 @@ func (a *anchor) carryOut(effects []ring.Effect) {
 			a.do(e)
 		}
 		a.busy = false
+		clear(effects)
 		if len(a.pending) == 0 {
 			a.settle()
 			return
 		}
 		ev := a.pending[0]
 		a.pending = append(a.pending[:0], a.pending[1:]...)
-		a.ring, effects = a.ring.Step(ev, nil)
+		a.ring, effects = a.ring.Step(ev, a.room.effects[:0])
 	}
 }
 
@@ -349,8 +367,13 @@ func (a *anchor) timer(name ring.Timer, create bool) *ringTimer {
 	if !create {
 		return nil
 	}
-	t := &ringTimer{anchor: a, name: name}
-	t.timer.Owner = t
+	var t *ringTimer
+	if n := len(a.timers); n < len(a.room.timers) && n < cap(a.timers) {
+		t = &a.room.timers[n]
+	} else {
+		t = new(ringTimer)
+	}
+	t.anchor, t.name, t.timer.Owner = a, name, t
 	a.timers = append(a.timers, t)
 	return t
 }
@@ -365,6 +388,7 @@ func (a *anchor) visit(o ring.Outcome) {
 		a.step(ring.Decided{Now: a.now, Status: o.Status})
 		return
 	}
+	a.begin() // it counts
 	a.b.resolver.Resolve(a.lane, a.now, v, a.decided)
 }
 

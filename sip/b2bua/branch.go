@@ -40,7 +40,11 @@ func (a *anchor) invite(e ring.Invite) {
 	for len(a.branches) <= int(e.Branch) {
 		a.branches = append(a.branches, nil)
 	}
-	br := &branch{a: a, id: e.Branch, target: *e.Target, alert: a.rings.Alert, leg: len(a.live.Legs)}
+	br := &a.room.branch
+	if br.a != nil { // not the first
+		br = new(branch)
+	}
+	*br = branch{a: a, id: e.Branch, target: *e.Target, alert: a.rings.Alert, leg: len(a.live.Legs)}
 	if br.target.Identity == nil {
 		br.target.Identity = a.rings.Identity
 	}
@@ -63,7 +67,7 @@ func (a *anchor) invite(e ring.Invite) {
 		o.Deadline = longest
 	}
 	var effects []call.Effect
-	p.state, effects = call.New(o, a.now, nil)
+	p.state, effects = call.New(o, a.now, p.effects[:0])
 	br.first = p.state
 	p.carryOut(effects)
 }
@@ -141,7 +145,13 @@ func (br *branch) shows(id *ring.Identity) {
 
 // pair adds a pair of dialogs to the branch.
 func (br *branch) pair() *pair {
-	p := &pair{a: br.a, br: br, state: br.first}
+	p := &br.a.room.pair
+	if p.a != nil { // not the first
+		p = new(pair)
+	} else {
+		br.pairs = br.a.room.pairs[:0]
+	}
+	p.a, p.br, p.state = br.a, br, br.first
 	p.first = exchange{pair: p, id: call.First, method: call.Invite, word: "INVITE", to: call.B, srv: br.a.srv, came: br.a.a.remoteSeq}
 	p.first.timer.Owner = &p.first
 	p.legs[call.A], p.legs[call.B] = br.a.a, br.d

@@ -17,11 +17,12 @@ import (
 type composer struct {
 	wire.Splice
 	line []byte // header lines being written
+	text []byte // values that replace others
 }
 
 func (b *B2BUA) composer() *composer {
 	c := b.composers.Get().(*composer)
-	c.line = c.line[:0]
+	c.line, c.text = c.line[:0], c.text[:0]
 	return c
 }
 
@@ -182,25 +183,36 @@ func (c *composer) strip(m *wire.Message) {
 // name puts the fields in that name the dialog and the request: From, To,
 // Call-ID and CSeq of a request of ours.
 func (c *composer) name(m *wire.Message, d *dialog, method []byte) {
-	c.field(m, wire.From, tagged(d.local, d.localTag))
-	c.field(m, wire.To, tagged(d.remote, d.remoteTag))
-	c.field(m, wire.CallID, d.callID)
-	c.field(m, wire.CSeq, strconv.FormatUint(uint64(d.localSeq), 10)+" "+string(method))
+	from := len(c.text)
+	c.text = appendTagged(c.text, d.local, d.localTag)
+	from = c.field(m, wire.From, from)
+	c.text = appendTagged(c.text, d.remote, d.remoteTag)
+	from = c.field(m, wire.To, from)
+	c.text = append(c.text, d.callID...)
+	from = c.field(m, wire.CallID, from)
+	c.text = append(appendUint(c.text, d.localSeq), method...)
+	c.field(m, wire.CSeq, from)
 }
 
-// field replaces the value of a field that a message has once.
-func (c *composer) field(m *wire.Message, f wire.Field, value string) {
+// field replaces the value of a field that a message has once by what c.text has
+// from an offset on. It returns the offset of the next.
+func (c *composer) field(m *wire.Message, f wire.Field, from int) int {
 	if v, ok := m.Get(f); ok {
-		c.Replace(v, []byte(value))
+		c.Replace(v, c.text[from:])
 	}
+	return len(c.text)
 }
 
-func tagged(name, tag string) string {
-	if tag == "" {
-		return name
+// appendTagged writes a name-addr with its tag, if it has one.
+func appendTagged(dst []byte, name, tag string) []byte {
+	dst = append(dst, name...)
+	if tag != "" {
+		dst = append(append(dst, ";tag="...), tag...)
 	}
-	return name + ";tag=" + tag
+	return dst
 }
+
+func tagged(name, tag string) string { return string(appendTagged(nil, name, tag)) }
 
 // appendVia writes our Via.
 func (b *B2BUA) appendVia(dst []byte, f location.Flow, id transaction.ID) []byte {
@@ -256,8 +268,9 @@ func (b *B2BUA) own(dst []byte, method string, d *dialog, f location.Flow, id tr
 	dst = b.appendVia(dst, f, id)
 	dst = append(dst, "Max-Forwards: 70\r\n"...)
 	dst = appendRoutes(dst, routes)
-	dst = wire.AppendLine(dst, "From", tagged(d.local, d.localTag))
-	dst = wire.AppendLine(dst, "To", tagged(d.remote, d.remoteTag))
+	var room [256]byte
+	dst = wire.AppendLine(dst, "From", appendTagged(room[:0], d.local, d.localTag))
+	dst = wire.AppendLine(dst, "To", appendTagged(room[:0], d.remote, d.remoteTag))
 	dst = wire.AppendLine(dst, "Call-ID", d.callID)
 	dst = append(dst, "CSeq: "...)
 	dst = strconv.AppendUint(dst, uint64(seq), 10)
@@ -318,11 +331,12 @@ func (b *B2BUA) pass(dst []byte, res *wire.Message, p *transport.Packet, u *up) 
 	c.line = c.line[:0]
 	for _, f := range [...]wire.Field{wire.From, wire.To, wire.CallID, wire.CSeq} {
 		v, _ := m.Get(f)
+		from := len(c.text)
+		c.text = append(c.text, v.Bytes()...)
 		if f == wire.To && len(m.ToTag()) == 0 {
-			c.field(res, f, string(v.Bytes())+";tag="+u.tag)
-			continue
+			c.text = append(append(c.text, ";tag="...), u.tag...)
 		}
-		c.field(res, f, string(v.Bytes()))
+		c.field(res, f, from)
 	}
 	if early && u.contact != "" {
 		c.line = wire.AppendLine(c.line, "Contact", u.contact)

@@ -49,7 +49,7 @@ type exchange struct {
 	inside bool                          // it is of a service of ours
 	then   func(status int, answer body) // told the final response of one of a service; may be nil
 
-	up    []byte // the 2xx to an INVITE that we sent, repeated until its ACK
+	up    *[]byte // the 2xx to an INVITE that we sent, repeated until its ACK; lent
 	wait  time.Duration
 	timer lane.Timer
 }
@@ -331,7 +331,10 @@ func (x *exchange) answer(status int, b []byte) {
 			x.pair.legs[x.to.Other()].target = x.target // RFC 3261 §12.2.2
 		}
 		if x.method == call.Invite {
-			x.up = append(x.up[:0], b...)
+			if x.up == nil {
+				x.up = x.pair.a.b.txs.Buffer()
+			}
+			*x.up = append((*x.up)[:0], b...)
 			x.wait = x.pair.a.b.txs.Timers().T1
 			x.timer.Set(x.pair.a.lane, x.wait)
 		}
@@ -354,7 +357,7 @@ func (x *exchange) Fired() {
 	if x.up == nil {
 		return
 	}
-	x.srv.Send(200, x.up)
+	x.srv.Send(200, *x.up)
 	x.wait = min(2*x.wait, x.pair.a.b.txs.Timers().T2)
 	x.timer.Set(x.pair.a.lane, x.wait)
 }
@@ -365,6 +368,7 @@ func (x *exchange) confirmed() bool {
 	if x.up == nil {
 		return false
 	}
+	x.pair.a.b.txs.Release(x.up)
 	x.up = nil
 	x.timer.Stop()
 	return true
@@ -388,6 +392,7 @@ func atoi(b []byte) uint32 {
 	return uint32(n)
 }
 
-func appendUint(dst []byte, n uint32, then byte) []byte {
-	return append(strconv.AppendUint(dst, uint64(n), 10), then)
+// appendUint writes a number and a blank.
+func appendUint(dst []byte, n uint32) []byte {
+	return append(strconv.AppendUint(dst, uint64(n), 10), ' ')
 }

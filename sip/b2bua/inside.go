@@ -127,7 +127,8 @@ func (d Dialog) Request(srv *transaction.Server) {
 	a.ids++
 	x.id = a.ids
 	srv.User = x
-	pr.open = append(pr.open, x)
+	srv.Brief(true)
+	pr.opened(x)
 	pr.step(call.Request{
 		Now: a.now, Leg: d.leg, ID: x.id, Method: x.method, SDP: hasSDP(m), Session: sessionOf(m), Random: rand.Uint32(),
 	})
@@ -174,7 +175,7 @@ func (p *pair) rack(x *exchange, m *wire.Message) bool {
 			continue
 		}
 		x.lines = append(x.lines, "RAck: "...)
-		x.lines = appendUint(appendUint(x.lines, r.theirs, ' '), r.theirCSeq, ' ')
+		x.lines = appendUint(appendUint(x.lines, r.theirs), r.theirCSeq)
 		x.lines = append(x.lines, "INVITE\r\n"...)
 		p.reliable = append(p.reliable[:i], p.reliable[i+1:]...)
 		return true

@@ -30,6 +30,19 @@ type pair struct {
 	pending  []call.Event
 	busy     bool
 	msg      *wire.Message // that this step is about, nil: none
+
+	// What a call without more than its INVITE and BYE takes of these.
+	openRoom   [2]*exchange
+	timersRoom [2]*pairTimer
+	timerRoom  [2]pairTimer
+	effects    [4]call.Effect
+}
+
+// forget lets go of what transactions that linger have no use for.
+func (p *pair) forget() {
+	p.legs[call.A].sdp, p.legs[call.B].sdp, p.kept = body{}, body{}, body{}
+	p.open, p.timers, p.reliable, p.first.srv = nil, nil, nil, nil
+	p.openRoom, p.timersRoom = [2]*exchange{}, [2]*pairTimer{}
 }
 
 // A reliable is a 1xx that went over reliably (RFC 3262): each leg counts for
@@ -66,7 +79,7 @@ func (p *pair) step(ev call.Event) {
 		return
 	}
 	var effects []call.Effect
-	p.state, effects = p.state.Step(ev, nil)
+	p.state, effects = p.state.Step(ev, p.effects[:0])
 	p.carryOut(effects)
 }
 
@@ -77,13 +90,14 @@ func (p *pair) carryOut(effects []call.Effect) {
 			p.do(e)
 		}
 		p.busy = false
+		clear(effects)
 		if len(p.pending) == 0 {
 			p.prune()
 			return
 		}
 		ev := p.pending[0]
 		p.pending = append(p.pending[:0], p.pending[1:]...)
-		p.state, effects = p.state.Step(ev, nil)
+		p.state, effects = p.state.Step(ev, p.effects[:0])
 	}
 }
 
@@ -158,8 +172,16 @@ func (p *pair) timer(name call.Timer, create bool) *pairTimer {
 	if !create {
 		return nil
 	}
-	t := &pairTimer{pair: p, name: name}
-	t.timer.Owner = t
+	if p.timers == nil {
+		p.timers = p.timersRoom[:0]
+	}
+	var t *pairTimer
+	if n := len(p.timers); n < len(p.timerRoom) {
+		t = &p.timerRoom[n]
+	} else {
+		t = new(pairTimer)
+	}
+	t.pair, t.name, t.timer.Owner = p, name, t
 	p.timers = append(p.timers, t)
 	return t
 }
@@ -218,10 +240,18 @@ func (p *pair) relay(e call.Relay) {
 	}
 }
 
+// opened notes a request.
+func (p *pair) opened(x *exchange) {
+	if p.open == nil {
+		p.open = p.openRoom[:0]
+	}
+	p.open = append(p.open, x)
+}
+
 // begin sends a request of our own.
 func (p *pair) begin(x *exchange) {
 	x.timer.Owner = x
-	p.open = append(p.open, x)
+	p.opened(x)
 	if !x.send() {
 		p.lost(x)
 	}

@@ -31,7 +31,7 @@ func (b *B2BUA) Restore(calls []*feed.Call) {
 		ln, _, err := b.lanes.GetOrNew([]byte(c.CallID))
 		if err == nil {
 			err = ln.Post(transaction.Task(func(set *transaction.Set) {
-				a := &anchor{b: b, lane: ln, set: set, live: c, domain: c.Domain, now: now}
+				a := &anchor{b: b, lane: ln, set: set, live: c, domain: c.Domain, now: now, begun: true}
 				a.a = restored(call.A, c.Domain, &c.Legs[0])
 				if c.State == feed.Talking {
 					a.wake()
@@ -211,7 +211,7 @@ func (a *anchor) again() *transport.Packet {
 	text = wire.AppendLine(text, "From", tagged(a.a.remote, a.a.remoteTag))
 	text = wire.AppendLine(text, "To", a.a.local)
 	text = wire.AppendLine(text, "Call-ID", a.a.callID)
-	text = append(appendUint(append(text, "CSeq: "...), s.RemoteSeq, ' '), "INVITE\r\nContent-Length: 0\r\n\r\n"...)
+	text = append(appendUint(append(text, "CSeq: "...), s.RemoteSeq), "INVITE\r\nContent-Length: 0\r\n\r\n"...)
 	p := &transport.Packet{Flow: a.a.flow, Received: a.now}
 	if len(s.Vias) == 0 || p.Msg.Parse(text) != nil {
 		return nil
