@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"bellhop/feed"
 	"bellhop/routing/directory"
 	"bellhop/sip/siptest"
 )
@@ -185,4 +186,9 @@ func TestLampOfSettings(t *testing.T) {
 			t.Errorf("of a number that is gone: %s", m.Raw)
 		}
 	})
+}
+
+// countRows counts what is kept.
+func countRows(n *int) func(feed.Kept) error {
+	return func(feed.Kept) error { *n++; return nil }
 }

@@ -47,18 +47,7 @@ func fuzzServer(t *testing.T, seed uint64, data []byte) {
 			h.apply(t, anchors("1001"))
 			reachAnchored(t, state-proxiedStates, ana, ben)
 		}
-		rnd := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // to be repeated
-		for _, p := range []*siptest.Phone{ana, ben, zoe} {
-			p.SendRaw(data, "")
-		}
-		for range 24 {
-			m := tap.mutated(rnd, data)
-			[]*siptest.Phone{ana, ben, zoe}[rnd.IntN(3)].SendRaw(m, "")
-			if rnd.IntN(4) == 0 {
-				pass(time.Duration(rnd.IntN(3000)) * time.Millisecond)
-			}
-		}
-		pass(5 * time.Minute)
+		tap.batter(seed, data, ana, ben, zoe)
 		for _, c := range h.store.Calls.Live("") { // anchored ones talk on
 			if err := h.server.HangUp(t.Context(), c.ID); err != nil {
 				t.Errorf("HangUp(%+v) = %v", c, err)
@@ -160,6 +149,21 @@ func (t *tap) hear(d siptest.Datagram) bool {
 		t.heard = append(t.heard, d.Data)
 	}
 	return false
+}
+
+// batter has phones send what the fuzzer made up and what it made of their messages.
+func (t *tap) batter(seed uint64, data []byte, phones ...*siptest.Phone) {
+	rnd := rand.New(rand.NewPCG(seed, 3)) //nolint:gosec // to be repeated
+	for _, p := range phones {
+		p.SendRaw(data, "")
+	}
+	for range 24 {
+		phones[rnd.IntN(len(phones))].SendRaw(t.mutated(rnd, data), "")
+		if rnd.IntN(4) == 0 {
+			pass(time.Duration(rnd.IntN(3000)) * time.Millisecond)
+		}
+	}
+	pass(5 * time.Minute)
 }
 
 // mutated returns one of the messages, changed.

@@ -224,7 +224,7 @@ func (st *State) appendReginfo(dst []byte, v view, version uint32, now time.Time
 	for i := range st.Bindings {
 		b := &st.Bindings[i]
 		dst = append(dst, `    <contact id="`+contactID(b)+`" state="active" event="registered"`...)
-		if version > 0 { // 0: to be compared, not to be sent
+		if version != unsent {
 			dst = append(dst, ` expires="`...)
 			dst = strconv.AppendInt(dst, int64(max(0, b.Expires.Sub(now))/time.Second), 10)
 			dst = append(dst, '"')

@@ -137,7 +137,8 @@ type Server struct {
 	byCall  sync.Map     // id of a call to []*watched, those that show it
 	byUser  sync.Map     // key of a user to []*watched
 
-	queue queue // of watched numbers to look at
+	queue queue         // of watched numbers to look at
+	turns atomic.Uint64 // of those who looked at a number: see State.turn
 
 	mu      sync.Mutex // guards what follows, and the subs of each watched
 	subs    map[subKey]*subscription

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"bellhop/feed"
@@ -46,7 +47,10 @@ type message struct {
 
 // An inbox knows which numbers have messages. The store has them.
 type inbox struct {
-	mu      sync.Mutex // guards numbers
+	letters atomic.Uint64
+	mu      sync.Mutex // guards what follows
+	changes uint64     // of numbers
+	counted uint64     // changes when it was counted last
 	numbers map[key]*kept
 }
 
@@ -54,7 +58,13 @@ type inbox struct {
 type kept struct {
 	count, bytes int
 	delivering   bool
+	silent       int       // how often one after the other no phone answered
+	next         time.Time // not before, unless a phone registers
 }
+
+// maxPause is the longest pause between two deliveries to a phone that does not
+// answer.
+const maxPause = time.Hour
 
 func (b *inbox) waiting() (n int) {
 	b.mu.Lock()
@@ -78,6 +88,7 @@ func (b *inbox) reserve(number key, size int) bool {
 		return false
 	}
 	k.count, k.bytes = k.count+1, k.bytes+size
+	b.changes++
 	return true
 }
 
@@ -85,6 +96,7 @@ func (b *inbox) reserve(number key, size int) bool {
 func (b *inbox) release(number key, size int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.changes++
 	if k := b.numbers[number]; k != nil {
 		k.count, k.bytes = max(0, k.count-1), max(0, k.bytes-size)
 		b.tidy(number, k)
@@ -98,42 +110,58 @@ func (b *inbox) tidy(number key, k *kept) {
 }
 
 // begin claims the delivery of what a number has; it reports false when there is
-// nothing, or somebody delivers already.
-func (b *inbox) begin(number key) bool {
+// nothing, or somebody delivers already, or its phones did not answer lately and none
+// has registered since.
+func (b *inbox) begin(number key, registered bool) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	k := b.numbers[number]
-	if k == nil || k.count == 0 || k.delivering {
+	if k == nil || k.count == 0 || k.delivering || !registered && time.Now().Before(k.next) {
 		return false
 	}
 	k.delivering = true
 	return true
 }
 
-func (b *inbox) end(number key) {
+// end gives the claim back; answered says that a phone did.
+func (b *inbox) end(number key, answered bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if k := b.numbers[number]; k != nil {
-		k.delivering = false
-		b.tidy(number, k)
+	k := b.numbers[number]
+	if k == nil {
+		return
 	}
+	k.delivering = false
+	if k.silent++; answered {
+		k.silent = 0
+	}
+	k.next = time.Now().Add(min(tendEvery<<min(k.silent, 10)/2, maxPause))
+	b.tidy(number, k)
 }
 
-// count replaces what is known by what the store has.
+// count takes what the store has, as other nodes keep messages too. What is known of a
+// number is more recent when something changed since the last time: it may not be
+// saved yet.
 func (b *inbox) count(all []feed.KeptFor) (numbers []key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	same := b.changes == b.counted
+	b.counted = b.changes
 	for _, k := range b.numbers {
-		k.count, k.bytes = 0, 0
+		if same {
+			k.count, k.bytes = 0, 0
+		}
 	}
 	for _, v := range all {
 		number := key{v.Domain, v.Number}
 		k := b.numbers[number]
-		if k == nil {
-			k = new(kept)
-			b.numbers[number] = k
+		if known := k != nil; !known || same {
+			if !known {
+				k = new(kept)
+				b.numbers[number] = k
+			}
+			k.count, k.bytes = v.Count, v.Bytes
 		}
-		k.count, k.bytes = v.Count, v.Bytes
 		numbers = append(numbers, number)
 	}
 	for number, k := range b.numbers {
@@ -181,7 +209,7 @@ func (s *Server) NewLetter(ln *lane.Lane, srv *transaction.Server, from *auth.Fr
 		return nil
 	}
 	return &Letter{s: s, lane: ln, srv: srv, to: key{from.Domain, number}, row: feed.Kept{
-		Kind: messageKind, ID: fmt.Sprintf("%016x-%s", v.At.UnixNano(), rand.Text()[:8]),
+		Kind: messageKind, ID: fmt.Sprintf("%016x-%08x-%s", v.At.UnixNano(), uint32(s.inbox.letters.Add(1)), rand.Text()[:8]), // in their order
 		Domain: from.Domain, Number: number, Expires: v.At.Add(keepFor), Body: body,
 	}}
 }
@@ -295,7 +323,7 @@ func (s *Server) Registered(aor location.AOR, added []ring.Target) {
 			s.device(key{aor.Domain(), t.Device}, (*subscription).moved)
 		}
 	}
-	s.deliver(key{aor.Domain(), aor.User()})
+	s.deliver(key{aor.Domain(), aor.User()}, true)
 }
 
 // tend delivers what waits for phones that are there, and drops what nobody fetched,
@@ -304,25 +332,33 @@ func (s *Server) tend(ctx context.Context) {
 	t := time.NewTicker(tendEvery)
 	defer t.Stop()
 	for {
-		n, err := s.o.Store.DropKept(ctx, messageKind, time.Now())
-		s.metrics.messages.WithLabelValues("expired").Add(float64(n))
-		var all []feed.KeptFor
-		if err == nil {
-			all, err = s.o.Store.KeptFor(ctx, messageKind)
-		}
-		if err == nil {
-			for _, number := range s.inbox.count(all) {
-				s.deliver(number)
-			}
-		} else if ctx.Err() == nil {
-			s.log.WarnContext(ctx, "kept messages not looked after", "err", err)
-		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-t.C:
 		}
+		numbers, err := s.countMessages(ctx)
+		if err != nil && ctx.Err() == nil {
+			s.log.WarnContext(ctx, "kept messages not looked after", "err", err)
+		}
+		for _, number := range numbers {
+			s.deliver(number, false)
+		}
 	}
+}
+
+// countMessages drops the messages that expired and returns which numbers have some.
+func (s *Server) countMessages(ctx context.Context) ([]key, error) {
+	n, err := s.o.Store.DropKept(ctx, messageKind, time.Now())
+	s.metrics.messages.WithLabelValues("expired").Add(float64(n))
+	if err != nil {
+		return nil, err
+	}
+	all, err := s.o.Store.KeptFor(ctx, messageKind)
+	if err != nil {
+		return nil, err
+	}
+	return s.inbox.count(all), nil
 }
 
 // A delivery is the messages of one number going out, one after the other, so that
@@ -338,14 +374,13 @@ type delivery struct {
 }
 
 // deliver sends what a number has to its phones.
-func (s *Server) deliver(number key) {
+func (s *Server) deliver(number key, registered bool) {
 	aor, err := location.NewAOR(number.name, number.domain)
-	if err != nil || !s.inbox.begin(number) {
+	if err != nil {
 		return
 	}
 	d := &delivery{s: s, to: number, targets: s.o.Location.AppendBindings(nil, aor, time.Now())}
-	if len(d.targets) == 0 {
-		s.inbox.end(number)
+	if len(d.targets) == 0 || !s.inbox.begin(number, registered) {
 		return
 	}
 	err = s.inLane(strings.ToLower(rand.Text()), func(st *step) {
@@ -354,11 +389,11 @@ func (s *Server) deliver(number key) {
 			return lane.Continue(func() { d.loaded(err) })
 		})
 		if err != nil {
-			s.inbox.end(number)
+			s.inbox.end(number, true)
 		}
 	})
 	if err != nil {
-		s.inbox.end(number)
+		s.inbox.end(number, true)
 	}
 }
 
@@ -374,7 +409,7 @@ func (d *delivery) load(ctx context.Context) error {
 func (d *delivery) loaded(err error) {
 	if err != nil {
 		d.s.log.Warn("kept messages not read", "domain", d.to.domain, "number", d.to.name, "err", err)
-		d.s.inbox.end(d.to)
+		d.s.inbox.end(d.to, true)
 		return
 	}
 	d.next()
@@ -386,12 +421,12 @@ func (d *delivery) next() {
 		d.rows = d.rows[1:]
 	}
 	if len(d.rows) == 0 {
-		d.s.inbox.end(d.to)
+		d.s.inbox.end(d.to, true)
 		return
 	}
 	callID := strings.ToLower(rand.Text())
 	if d.s.inLane(callID, func(st *step) { d.send(st, callID) }) != nil {
-		d.s.inbox.end(d.to) // no room: at the next REGISTER, or in a minute
+		d.s.inbox.end(d.to, true) // no room: at the next REGISTER, or in a minute
 	}
 }
 
@@ -412,7 +447,7 @@ func (d *delivery) send(st *step, callID string) {
 		}
 	}
 	if d.open == 0 {
-		d.s.inbox.end(d.to)
+		d.s.inbox.end(d.to, false)
 	}
 }
 
@@ -471,7 +506,7 @@ func (d *delivery) settle() {
 		return
 	}
 	if !d.taken && !d.refused {
-		d.s.inbox.end(d.to)
+		d.s.inbox.end(d.to, false)
 		return
 	}
 	d.rows = d.rows[1:]

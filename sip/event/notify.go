@@ -22,7 +22,7 @@ const (
 // SUBSCRIBE. nil: none is yet.
 func (sub *subscription) newest() *State {
 	state := sub.w.state.Load()
-	if state == nil || sub.state != nil && sub.state.At.After(state.At) {
+	if state == nil || sub.state != nil && sub.state.turn > state.turn {
 		return sub.state
 	}
 	return state
@@ -35,7 +35,7 @@ func (sub *subscription) flush(st *step) {
 	switch {
 	case sub.over || sub.ending != "" || state == nil:
 		return
-	case sub.current != nil:
+	case sub.current != nil || sub.busy > 0:
 		sub.pending = true
 		return
 	case state.Line == nil:
@@ -47,7 +47,7 @@ func (sub *subscription) flush(st *step) {
 	}
 	now := time.Now()
 	v := view{entity: sub.saved.Entity, own: own, open: state.open(own)}
-	hash := sub.s.digest(sub.pack.body(nil, state, v, 0, now))
+	hash := sub.s.digest(sub.pack.body(nil, state, v, unsent, now))
 	if hash == sub.hash && !sub.force {
 		return
 	}
@@ -70,7 +70,7 @@ func (sub *subscription) flush(st *step) {
 
 // body makes the document for the subscriber, and notes what it was told.
 func (sub *subscription) body(state *State, v view, now time.Time) (body []byte, contentType string) {
-	version := sub.saved.Seq + 1
+	version := sub.saved.Seq // the first is 0, and CSeq 1
 	switch sub.pack.name {
 	case packDialog:
 		lamps := state.lamps(v.open)

@@ -2,6 +2,7 @@ package event
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"time"
 
@@ -13,10 +14,14 @@ type pack struct {
 	name        string
 	contentType string
 	own         bool // only who has the number may subscribe
-	// body appends what a subscriber sees, whole, as version; version 0 is for
-	// comparing: what only goes on with time is left out of it.
+	// body appends what a subscriber sees, whole, as version, counted from 0; in the
+	// version unsent, which is for comparing, there is nothing that only goes on with
+	// time.
 	body func(dst []byte, st *State, v view, version uint32, now time.Time) []byte
 }
+
+// unsent is the version of a document that is not sent.
+const unsent = math.MaxUint32
 
 // The packages with more to them than one document.
 const (

@@ -13,13 +13,14 @@ import (
 // A State is what there is to be seen of a number at one moment: who sees how much
 // of it, its documents decide. It never changes.
 type State struct {
-	At       time.Time       // when it was looked at
 	Line     *directory.Line // nil: there is no such number
 	Dialogs  []Dialog        // in the order they began
 	Bindings location.Bindings
 	Status   string    // of presence, do-not-disturb included; "" where it has no user
 	Until    time.Time // when Status ends; zero: not known, or past
 	New, Old int       // messages in the mailbox
+
+	turn uint64 // of who looked: a later one saw what is newer
 }
 
 // A Dialog is a call as one number is in it. It is comparable.
@@ -64,7 +65,7 @@ const maxDialogs = 20
 // Observe returns what there is to be seen of a number, from its settings, the calls
 // that keep it busy and its bindings. l is nil for a number that is no more.
 func Observe(l *directory.Line, calls []*feed.Call, bs location.Bindings, now time.Time) *State {
-	st := &State{At: now, Line: l, Bindings: bs}
+	st := &State{Line: l, Bindings: bs}
 	if l == nil {
 		return st
 	}

@@ -51,6 +51,7 @@ type subscribing struct {
 	change  *FeatureChange
 	state   *State
 	line    *directory.Line
+	turn    uint64
 }
 
 // A refusal is a final response that refuses a SUBSCRIBE.
@@ -77,8 +78,11 @@ func (s *Server) Subscribe(ln *lane.Lane, set *transaction.Set, srv *transaction
 		r := q.work(ctx)
 		return lane.Continue(func() { q.finish(r) })
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		q.refuse(refusal{503, "", "Retry-After: 5\r\n"})
+	case q.sub != nil:
+		q.sub.busy++ // a NOTIFY of what it changes comes after its 200
 	}
 }
 
@@ -223,6 +227,7 @@ func entity(uri string) string {
 // saves the subscription.
 func (q *subscribing) work(ctx context.Context) refusal {
 	s := q.s
+	q.turn = s.turns.Add(1)
 	var err error
 	if q.sub == nil {
 		q.line, err = s.find(ctx, q.from.Domain, q.target)
@@ -249,7 +254,7 @@ func (q *subscribing) work(ctx context.Context) refusal {
 	}
 	now := time.Now()
 	q.saved.Expires, q.saved.SavedAt = now.Add(q.expires), now
-	q.state = s.observe(q.line, q.saved.Domain, q.saved.Number, now)
+	q.state = s.observe(q.line, key{q.saved.Domain, q.saved.Number}, q.turn, now)
 	if q.expires == 0 { // it only asks, or ends
 		return refusal{}
 	}
@@ -273,8 +278,9 @@ func (q *subscribing) edit(ctx context.Context) {
 		s.log.InfoContext(ctx, "key of a phone changed nothing", "domain", q.from.Domain, "device", q.from.Caller.Device, "setting", ref.Path(), "err", err)
 		return
 	}
+	turn := s.turns.Add(1)
 	if l, err := s.line(ctx, q.line.Domain, q.line.Number); err == nil && l != nil {
-		q.line = l
+		q.line, q.turn = l, turn
 	}
 }
 
@@ -305,8 +311,14 @@ func (s *Server) room(q *subscribing) refusal {
 
 // finish answers, and notifies at once (RFC 6665 §4.2.1.2).
 func (q *subscribing) finish(r refusal) {
+	if q.sub != nil {
+		q.sub.busy--
+	}
 	if r.status != 0 {
 		q.refuse(r)
+		if q.sub != nil {
+			q.sub.again(q.step)
+		}
 		return
 	}
 	s := q.s

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -27,6 +28,7 @@ type subscription struct {
 	over     bool
 	state    *State        // that the last SUBSCRIBE saw
 	current  *notification // without a final response; nil: none is
+	busy     int           // SUBSCRIBEs that are carried out
 	pending  bool          // look again after it
 	force    bool          // the next NOTIFY goes out whatever it says
 	ending   string        // the reason to end with, after the NOTIFY under way
@@ -136,8 +138,8 @@ func (s *Server) detach(sub *subscription) bool {
 	return true
 }
 
-// Restore takes up the subscriptions that an earlier process of this node saved. Each
-// is notified of how things are now, as soon as its device can be reached.
+// Restore takes up the subscriptions that an earlier process of this node saved, and
+// sees which numbers have messages. Each subscriber is notified of how things are now, as soon as its device can be reached.
 func (s *Server) Restore(ctx context.Context) error {
 	if s.o.Store == nil {
 		return nil
@@ -166,7 +168,8 @@ func (s *Server) Restore(ctx context.Context) error {
 	if n > 0 {
 		s.log.InfoContext(ctx, "subscriptions restored", "count", n)
 	}
-	return err
+	_, messages := s.countMessages(ctx)
+	return errors.Join(err, messages)
 }
 
 // Between two times that a subscription is saved, it sends at most one NOTIFY a

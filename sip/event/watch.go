@@ -171,7 +171,7 @@ const lookTimeout = 2 * time.Second
 func (s *Server) lookAt(ctx context.Context, w *watched) {
 	ctx, cancel := context.WithTimeoutCause(ctx, lookTimeout, errSlow)
 	defer cancel()
-	now := time.Now() // before: what happens while it looks comes later
+	now, turn := time.Now(), s.turns.Add(1) // before: what happens while it looks comes later
 	l, err := s.line(ctx, w.domain, w.name)
 	if err != nil {
 		if ctx.Err() == nil || context.Cause(ctx) == errSlow { //nolint:errorlint // the very value
@@ -180,7 +180,7 @@ func (s *Server) lookAt(ctx context.Context, w *watched) {
 		}
 		return
 	}
-	st := s.observe(l, w.domain, w.name, now)
+	st := s.observe(l, key{w.domain, w.name}, turn, now)
 	before := w.state.Swap(st)
 	s.mu.Lock()
 	subs := make([]*subscription, 0, len(w.subs))
@@ -203,15 +203,17 @@ func (s *Server) lookAt(ctx context.Context, w *watched) {
 	}
 }
 
-// observe sees what a number is like now.
-func (s *Server) observe(l *directory.Line, domain, number string, now time.Time) *State {
+// observe sees what a number is like now; turn was taken before its settings l were
+// read.
+func (s *Server) observe(l *directory.Line, number key, turn uint64, now time.Time) *State {
 	var bs location.Bindings
-	if a, err := location.NewAOR(number, domain); err == nil {
+	if a, err := location.NewAOR(number.name, number.domain); err == nil {
 		bs = s.o.Location.AppendBindings(nil, a, now)
 	}
-	st := Observe(l, s.o.Calls.Of(domain, number), bs, now)
+	st := Observe(l, s.o.Calls.Of(number.domain, number.name), bs, now)
+	st.turn = turn
 	if s.o.Mailbox != nil && l != nil {
-		st.New, st.Old = s.o.Mailbox.Messages(domain, number)
+		st.New, st.Old = s.o.Mailbox.Messages(number.domain, number.name)
 	}
 	return st
 }
