@@ -43,6 +43,7 @@ type commands struct {
 	Demo    demoCmd    `cmd:"" help:"Run a house of five people with phones to try."`
 	Backup  backupCmd  `cmd:"" help:"Copy the database; the daemon may run."`
 	Restore restoreCmd `cmd:"" help:"Put a copy in place of the database; the daemon must not run."`
+	Move    moveCmd    `cmd:"" help:"Copy a SQLite database into an empty PostgreSQL; the daemons must not run."`
 	Keys    keysCmd    `cmd:"" help:"Make a key ring, for nodes that share a PostgreSQL."`
 	Version versionCmd `cmd:"" help:"Print the version."`
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -78,3 +81,39 @@ func MigratePostgres(ctx context.Context, url string, steps fs.FS) error {
 
 // Numbered writes the parameters of a query as PostgreSQL has them.
 func Numbered(query string) string { return numbered(query) }
+
+// Dump is what is in a store, by table, in order.
+func Dump(tb testing.TB, s *Store) map[string][]string {
+	tb.Helper()
+	out := make(map[string][]string)
+	for _, table := range []string{"versions", "documents", "document_keys", "history", "sessions", "tokens", "bindings", "records", "record_tail", "record_runs", "record_entries", "kept"} {
+		rows, err := s.db.read.QueryContext(tb.Context(), "SELECT * FROM "+table)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		names, err := rows.Columns()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		for rows.Next() {
+			row, into := make([]sql.NullString, len(names)), make([]any, len(names))
+			for i := range row {
+				into[i] = &row[i]
+			}
+			if err := rows.Scan(into...); err != nil {
+				tb.Fatal(err)
+			}
+			line := make([]string, len(names))
+			for i, name := range names {
+				line[i] = fmt.Sprintf("%s=%q,%t", name, row[i].String, row[i].Valid)
+			}
+			slices.Sort(line) // columns may come in another order
+			out[table] = append(out[table], strings.Join(line, " "))
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			tb.Fatal(err)
+		}
+		slices.Sort(out[table])
+	}
+	return out
+}
