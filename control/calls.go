@@ -32,7 +32,7 @@ type callView struct {
 	CallID       string    `json:"call_id,omitempty" doc:"SIP Call-ID, for administrators"`
 	Anchored     string    `json:"anchored,omitempty" doc:"why its legs are dialogs of ours; for administrators"`
 	Emergency    bool      `json:"emergency,omitempty" doc:"a call for help (dial.emergency)"`
-	Legs         []legView `json:"legs,omitempty" doc:"the ends of an anchored call, the caller's first"`
+	Legs         []legView `json:"legs,omitempty" doc:"the ends of a call, the caller's first: of a proxied one since it was answered"`
 	Actions      []string  `json:"actions" doc:"what a client may ask for now"`
 }
 

@@ -28,6 +28,20 @@ type Leg struct {
 	Dialog *Dialog `json:"-"`
 }
 
+// AppendEnded appends the legs of a call that ended at a moment, as its record
+// has them.
+func AppendEnded(dst, legs []Leg, at time.Time) []Leg {
+	out := append(dst, legs...)
+	for i := range out[len(dst):] {
+		l := &out[len(dst)+i]
+		l.Dialog = nil
+		if l.State != Ended {
+			l.State, l.EndedAt = Ended, at
+		}
+	}
+	return out
+}
+
 // A Dialog is our side of a dialog (RFC 3261 §12), as the journal keeps it.
 type Dialog struct {
 	CallID    string

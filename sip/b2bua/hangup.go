@@ -101,7 +101,8 @@ func (b *B2BUA) hangUpProxied(set *transaction.Set, c *feed.Call) {
 		b.txs.Release(buf)
 	}
 	next := *c
-	next.State, next.EndedAt, next.Legs = feed.Ended, time.Now(), nil
+	next.State, next.EndedAt = feed.Ended, time.Now()
+	next.Legs = feed.AppendEnded(nil, c.Legs, next.EndedAt)
 	if err := b.calls.Ended(&next); err != nil {
 		b.metrics.journalFailed.Inc()
 		b.log.Error("record not journaled", "call", next.ID, "err", err)

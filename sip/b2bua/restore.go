@@ -2,7 +2,6 @@ package b2bua
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"bellhop/feed"
@@ -57,12 +56,7 @@ func (b *B2BUA) unrestored(c *feed.Call) {
 	if c.State != feed.Talking {
 		next.Status, next.Outcome = 480, "lost"
 	}
-	next.Legs = slices.Clone(c.Legs)
-	for i := range next.Legs {
-		if l := &next.Legs[i]; l.State != feed.Ended {
-			l.State, l.EndedAt = feed.Ended, next.EndedAt
-		}
-	}
+	next.Legs = feed.AppendEnded(nil, c.Legs, next.EndedAt)
 	if err := b.calls.Ended(&next); err != nil {
 		b.metrics.journalFailed.Inc()
 		b.log.Error("record not journaled", "call", c.ID, "err", err)

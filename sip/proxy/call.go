@@ -411,7 +411,7 @@ func (c *call) answered(from ring.BranchID, res *wire.Message) {
 		l.CallerAddr, l.CalleeAddr = placeOf(c.srv.ReplyFlow()), placeOf(c.branches[from].target.Flow)
 		l.Deadline = c.now.Add(callDeadline)
 		if p := c.srv.Request; p != nil {
-			l.Legs = c.x.legsOf(l, &p.Msg, res, c.srv.ReplyFlow(), c.branches[from].target.Flow)
+			l.Legs = c.others(c.x.legsOf(l, &p.Msg, res, c.srv.ReplyFlow(), c.branches[from].target.Flow), from, 487) // they get CANCEL
 		}
 	})
 	if err := c.x.calls.Answered(c.live); err != nil {
@@ -419,6 +419,23 @@ func (c *call) answered(from ring.BranchID, res *wire.Message) {
 		c.x.log.Error("call not journaled", "call", c.live.ID, "err", err)
 	}
 	c.x.counter.Setup(c.now.Sub(c.live.Started))
+}
+
+// others appends the legs of the branches that are over, or are about to be: all
+// but the one that answered. status is that of one without final response.
+func (c *call) others(legs []feed.Leg, answered ring.BranchID, status int) []feed.Leg {
+	for i := range c.branches {
+		if ring.BranchID(i) == answered {
+			continue
+		}
+		b := &c.branches[i]
+		l := feed.Leg{Number: c.live.Number, Device: b.target.Device, State: feed.Ended, Status: status, Started: c.live.Started, EndedAt: c.now}
+		if b.final != nil {
+			l.Status = b.final.Status()
+		}
+		legs = append(legs, l)
+	}
+	return legs
 }
 
 // placeOf is the other end of a flow as a call remembers it.
@@ -460,6 +477,15 @@ func (c *call) close(status int, outcome string) {
 	}
 	next := *c.live
 	next.State, next.EndedAt, next.Status, next.Outcome = feed.Ended, c.now, status, outcome
+	if len(c.branches) > 0 {
+		next.Legs = make([]feed.Leg, 1, 1+len(c.branches))
+		next.Legs[0] = feed.Leg{Caller: true, Number: next.Caller, Device: next.CallerDev, State: feed.Ended, Status: status, Started: next.Started, EndedAt: c.now}
+		silent := 487
+		if outcome == ring.Unreachable.String() {
+			silent = 408
+		}
+		next.Legs = c.others(next.Legs, ring.None, silent)
+	}
 	c.live = &next
 	if err := c.x.calls.Ended(c.live); err != nil {
 		c.x.metrics.journalFailed.Inc()

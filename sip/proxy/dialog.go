@@ -209,9 +209,11 @@ func (x *Proxy) hungUp(m *wire.Message) func(int) {
 		return nil
 	}
 	return func(int) {
-		next := *c
-		next.State, next.EndedAt, next.Legs = feed.Ended, time.Now(), nil
-		if err := x.calls.Ended(&next); err != nil {
+		over := &ended{call: *c} // in one piece: every call ends so
+		next := &over.call
+		next.State, next.EndedAt = feed.Ended, time.Now()
+		next.Legs = feed.AppendEnded(over.legs[:0], c.Legs, next.EndedAt)
+		if err := x.calls.Ended(next); err != nil {
 			x.metrics.journalFailed.Inc()
 			x.log.Error("record not journaled", "call", next.ID, "err", err)
 		}

@@ -13,6 +13,12 @@ type pair struct {
 	dialogs [2]feed.Dialog
 }
 
+// An ended is a call that is over, with its legs.
+type ended struct {
+	call feed.Call
+	legs [2]feed.Leg
+}
+
 // legsOf says what it takes to end an answered call from outside: BYE to each end
 // in the name of the other (trust.md §3). req is the caller's INVITE and res the 2xx.
 func (x *Proxy) legsOf(l *feed.Call, req, res *wire.Message, caller, callee location.Flow) []feed.Leg {
@@ -38,7 +44,7 @@ func (x *Proxy) legsOf(l *feed.Call, req, res *wire.Message, caller, callee loca
 	for _, r := range x.routesBehind(res) {
 		p.dialogs[1].Routes = append(p.dialogs[1].Routes, string(r))
 	}
-	return p.legs[:]
+	return p.legs[:] // who appends to it copies it
 }
 
 // nameAddr is a From or To as a request of ours has it: without parameters.
