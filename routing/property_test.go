@@ -2,12 +2,12 @@ package routing_test
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
 
 	"bellhop/routing"
@@ -17,118 +17,79 @@ import (
 	"bellhop/routing/ring"
 )
 
-const townsize = 8
-
-func ext(i int) string { return fmt.Sprint(1000 + i) }
-
-// drawTown draws numbers whose settings lead anywhere, loops and other networks
-// included, with users who are away, take calls elsewhere or do not want to be
-// disturbed, classes that allow this and that, and phones here and there.
-func drawTown(t *rapid.T) *town {
-	x := emptyTown()
-	ws := []directory.Write{
-		doc("domains/"+domain, `{"realm":"r","region":"DE"}`),
-		doc("classes/out", `{"rules":[{"allow":"internal"},{"deny":"+49171999"},{"allow":"mobile"}]}`),
-		doc("classes/in", `{"rules":[{"allow":"internal"}]}`),
-		doc("trunks/carrier", `{"proof":"address","peers":["192.0.2.9"],"routes":[{"prefix":"+"}],"max_calls":3}`),
-	}
-	target := rapid.SampledFrom([]string{
-		"1000", "1001", "1002", "1003", "1004", "1005", "1006", "1007", "1999", "voicemail", "+49171123456", "+49171999", "sip:u1002@" + domain,
-	})
-	phone := target.Filter(func(s string) bool { return s != "voicemail" })
-	for i := range townsize {
-		n, user := ext(i), "u"+ext(i)
-		sometimes := func(what string) bool { return rapid.IntRange(0, 4).Draw(t, n+what) == 0 }
-		number := fmt.Sprintf(`{"user":%q,"forwarding_class":%q,"class_of_service":%q`, user,
-			rapid.SampledFrom([]string{"out", "in"}).Draw(t, n+"forwarding class"), rapid.SampledFrom([]string{"out", "in"}).Draw(t, n+"class"))
-		if sometimes("own ring time") {
-			number += `,"ring_time":"PT10S"`
-		}
-		ws = append(ws, doc("numbers/"+n, number+"}"), doc("users/"+user, `{}`))
-		body := "{"
-		for _, kind := range []string{"all", "busy", "no_answer", "unreachable"} {
-			if rapid.Bool().Draw(t, n+kind) {
-				body += fmt.Sprintf(`%q:{"both":{"enabled":true,"target":%q}},`, kind, target.Draw(t, n+kind+"to"))
-			}
-		}
-		ws = append(ws, doc("numbers/"+n+"/forwarding", body[:max(1, len(body)-1)]+"}"))
-		if sometimes("away") {
-			ws = append(ws, doc("users/"+user+"/presence", `{"status":"lunch"}`),
-				doc("users/"+user+"/presence/forwarding", `{"lunch":{"target":"`+target.Draw(t, n+"lunch")+`"}}`))
-		}
-		if sometimes("dnd") {
-			ws = append(ws, doc("users/"+user+"/dnd", fmt.Sprintf(`{"enabled":true,"mode":"reject","remote_destinations":%v}`, sometimes("remotes though dnd"))))
-		}
-		if sometimes("callme") {
-			ws = append(ws, doc("users/"+user+"/callme", `{"target":"`+phone.Draw(t, n+"phone to call")+`"}`))
-		}
-		for id := range rapid.IntRange(0, 2).Draw(t, n+"remotes") {
-			ws = append(ws, doc(fmt.Sprintf("users/%s/remote-destinations/r%d", user, id),
-				fmt.Sprintf(`{"number":%q,"no_forward":%v}`, phone.Draw(t, n+"remote"), rapid.Bool().Draw(t, n+"alone"))))
-		}
-		if rapid.Bool().Draw(t, n+"phone") {
-			x.bindings[n] = []ring.Target{{Device: "desk-" + n, Instance: n, Contact: "sip:" + n, Q: 1000}}
-		}
-		x.calls[n] = rapid.IntRange(0, 2).Draw(t, n+"calls")
-		x.usage[n] = routing.Usage{Forwarded: rapid.IntRange(0, 4).Draw(t, n+"forwarded")}
-	}
-	x.usage["trunk:carrier"] = routing.Usage{External: rapid.IntRange(0, 3).Draw(t, "on the trunk")}
-	x.view = directory.Assume(nil, ws)
-	return x
-}
-
-// anyCall draws a call from one of the town's phones or from a trunk.
-func anyCall(t *rapid.T) routing.Visit {
-	called := rapid.SampledFrom([]string{"1000", "1001", "1002", "1003", "1004", "1005", "1006", "1007", "+49171123456", "+49171999"}).Draw(t, "called")
-	v := from(ext(rapid.IntRange(0, townsize-1).Draw(t, "caller")), called)
-	if rapid.Bool().Draw(t, "from a trunk") {
-		v.Origin, v.Trunk, v.Caller = routing.OriginTrunk, "carrier", routing.Caller{Number: "+4930555"}
-		if rapid.Bool().Draw(t, "diverted") {
-			v.Diverted = []string{"1000"}
-		}
-	}
-	return v
-}
-
-func doc(path, body string) directory.Write {
-	ref, ok := directory.ParsePath(domain, path)
-	if !ok {
-		panic(path)
-	}
-	if body == "{" {
-		body = "{}"
-	}
-	return directory.Write{Ref: ref, Body: []byte(body)}
-}
-
-func from(caller, target string) routing.Visit {
-	return routing.Visit{
-		Origin: routing.OriginDevice, Method: "INVITE", Domain: domain, Target: target,
-		Caller: routing.Caller{Domain: domain, Device: "desk-" + caller, Number: caller},
-	}
-}
-
-// TestEveryCallEnds: whatever the settings, a call ends, no phone rings twice in
-// it, and no mobile twice in one set.
+// TestEveryCallEnds: whatever the settings, a call ends in time, no phone rings
+// twice in it, and no mobile twice in one set. A group may ring a phone that its
+// overflow rings once more.
 func TestEveryCallEnds(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		x := drawTown(t)
-		e, err := explain.Explain(explain.Question{Visit: anyCall(t), At: noon, Viewer: explain.Viewer{Admin: true}}, x.load)
+		e := explained(t, x, anyCall(t))
+		if e.End.Status == 0 || time.Duration(e.End.At) > ring.ClockTime+ring.NextTime {
+			t.Fatalf("the call has no end:\n%s", render(e))
+		}
+		most := 1
+		if slices.ContainsFunc(e.Trace, func(e explain.Entry) bool { return e.Rule == routing.GroupMember }) {
+			most = 2
+		}
+		rung := map[string]int{}
+		for _, s := range e.Timeline {
+			for _, phone := range s.To {
+				if rung[phone]++; rung[phone] > most {
+					t.Fatalf("%s rings %d times:\n%s", phone, rung[phone], render(e))
+				}
+			}
+		}
+	})
+}
+
+// explained explains a call at noon to an administrator.
+func explained(t *rapid.T, x *town, v routing.Visit) explain.Explanation {
+	e, err := explain.Explain(explain.Question{Visit: v, At: noon, Viewer: explain.Viewer{Admin: true}}, x.load)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// TestMembersAreTried: a group rings only members that want it, each for itself,
+// and nothing but the overflow follows.
+func TestMembersAreTried(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		x := drawTown(t)
+		v := to(t, rapid.SampledFrom([]string{"1008", "1009"}).Draw(t, "group"))
+		w := routing.NewWorld(noon)
+		plan, trace, err := routing.Resolve(w, v, x.load)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if e.End.Status == 0 {
-			t.Fatalf("the call has no end:\n%s", render(e))
+		r, ok := plan.Decision.(routing.Ring)
+		if !ok || r.Group == "" {
+			return
 		}
-		var rung []string
-		for _, s := range e.Timeline {
-			for _, phone := range s.To {
-				if slices.Contains(rung, phone) {
-					t.Fatalf("%s rings twice:\n%s", phone, render(e))
-				}
-				rung = append(rung, phone)
+		hunt, internal := w.Number(domain, r.Number).Hunt, v.Origin == routing.OriginDevice
+		if r.Redirect != nil || plan.Anchored == "" {
+			t.Fatalf("anchored by %q, a redirect leads to %+v", plan.Anchored, r.Redirect)
+		}
+		if next := r.Outcomes.NoAnswer; next != r.Outcomes.Busy || next != r.Outcomes.Unreachable || next != nil && next.Hops[len(next.Hops)-1].To != hunt.Overflow.Target.Text {
+			t.Fatalf("outcomes %+v", r.Outcomes)
+		}
+		members := r.Members()
+		for _, number := range members {
+			l := w.Number(domain, number)
+			away, dnd := l.Presence.At(noon) != directory.StatusOffice, l.DND.Enabled && l.DND.Mode != directory.DNDRingerOff && len(l.Allow) == 0
+			if !slices.Contains(hunt.Members, number) || l.All.Of(internal).On || away || dnd || x.calls[number] >= *l.Trigger.Of(internal) || number == v.Caller.Number {
+				t.Fatalf("%s rings: %+v", number, trace)
 			}
+		}
+		for _, e := range trace {
+			if e.Rule == routing.GroupSkipped && slices.Contains(members, e.Number) {
+				t.Fatalf("%s is skipped and rings", e.Number)
+			}
+		}
+		if r.Together != (hunt.Strategy == directory.StrategyAll) || !r.Together && len(r.Stages) < len(members) {
+			t.Fatalf("%s rings in %d stages", hunt.Strategy, len(r.Stages))
 		}
 	})
 }
@@ -150,7 +111,7 @@ func TestNothingLeaves(t *testing.T) {
 			if !ok {
 				return
 			}
-			for _, target := range r.Stages[0].Targets {
+			for _, target := range targets(&r) {
 				if target.Trunk == "" {
 					continue
 				}
@@ -160,9 +121,8 @@ func TestNothingLeaves(t *testing.T) {
 				if x.usage["trunk:carrier"].External >= 3 {
 					t.Fatalf("leaves by a full trunk: %+v", trace)
 				}
-				class, to := allowing(w, v, plan, trace, target)
-				if !class.Allows(dial.Mobile, to) {
-					t.Fatalf("leaves to %s without right: %+v", to, trace)
+				if !allowed(w, v, plan, trace, target) {
+					t.Fatalf("leaves to %s without right: %+v", target.Contact, trace)
 				}
 			}
 			next := r.Outcomes.NoAnswer
@@ -177,28 +137,42 @@ func TestNothingLeaves(t *testing.T) {
 	})
 }
 
-// allowing is the class by which a target of a plan may leave, and where to.
-func allowing(w *routing.World, v routing.Visit, plan routing.Plan, trace routing.Trace, target ring.Target) (dial.Class, string) {
-	by := func(number string) dial.Class {
-		if l := w.Number(domain, number); l != nil {
-			return l.ForwardingClass
-		}
-		return dial.Class{{Pattern: "*"}} // denies all
+// targets are all that a plan rings.
+func targets(r *routing.Ring) (out []ring.Target) {
+	for _, s := range r.Stages {
+		out = append(out, s.Targets...)
+	}
+	return out
+}
+
+// allowed reports whether a target of a plan may leave by a trunk: by the class of
+// whose setting sends it out, else of the caller.
+func allowed(w *routing.World, v routing.Visit, plan routing.Plan, trace routing.Trace, target ring.Target) bool {
+	kind := dial.Mobile
+	if target.Contact == "sip:1000@other.test" {
+		kind = dial.Elsewhere
+	}
+	by := func(number string) bool {
+		l := w.Number(domain, number)
+		return l != nil && l.ForwardingClass.Allows(kind, target.Contact)
 	}
 	switch n := len(plan.Hops); {
-	case target.Remote != "":
-		for _, e := range trace { // whose setting first named it
+	case target.Remote != "": // each setting that names it
+		named := false
+		for _, e := range trace {
 			if e.To == target.Contact && e.Rule != routing.DialTrunk {
-				return by(e.Number), target.Contact
+				if named = true; !by(e.Number) {
+					return false
+				}
 			}
 		}
-		return by(""), target.Contact
+		return named
 	case n > 0:
-		return by(plan.Hops[n-1].Number), target.Contact
+		return by(plan.Hops[n-1].Number)
 	case v.Origin == routing.OriginDevice:
-		return w.Number(domain, v.Caller.Number).Class, target.Contact
+		return w.Number(domain, v.Caller.Number).Class.Allows(kind, target.Contact)
 	default:
-		return dial.Class{{Pattern: "*"}}, target.Contact // nobody's setting
+		return false // nobody's setting
 	}
 }
 
@@ -221,7 +195,7 @@ func TestRedirectsEnd(t *testing.T) {
 			if !ok || r.Redirect == nil {
 				return
 			}
-			if slices.ContainsFunc(r.Stages[0].Targets, func(t ring.Target) bool { return t.Contact == "+49171999" }) {
+			if slices.ContainsFunc(targets(&r), func(t ring.Target) bool { return t.Contact == "+49171999" }) {
 				t.Fatalf("leaves to +49171999 by %+v", plan.Hops)
 			}
 			v = *r.Redirected(contact.Draw(t, "contact"))
@@ -249,7 +223,7 @@ func TestExplainIsDecide(t *testing.T) {
 		}
 		switch d := plan.Decision.(type) {
 		case routing.Ring:
-			if s := e.Timeline[0]; s.Do != "ring" || s.Target != d.Number && d.Stages[0].Targets[0].Remote == "" {
+			if s := e.Timeline[0]; s.Do != "ring" || s.Target != d.Number && d.Group == "" && d.Stages[0].Targets[0].Remote == "" {
 				t.Fatalf("explained %+v, decided %+v", s, d)
 			}
 		case routing.Reject:
@@ -271,71 +245,164 @@ func TestExplainIsDecide(t *testing.T) {
 	})
 }
 
-// TestOffAndOn: switching do not disturb on and off again leaves every call as
-// it was, because nothing else was written.
+// TestOffAndOn: switching a feature on and off again leaves every call as it was,
+// because nothing else was written.
 func TestOffAndOn(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		x := drawTown(t)
-		v := from("1000", ext(rapid.IntRange(1, townsize-1).Draw(t, "called")))
-		user := "u" + ext(rapid.IntRange(0, townsize-1).Draw(t, "user"))
-		was, _, err := routing.Resolve(routing.NewWorld(noon), v, x.load)
-		if err != nil {
-			t.Fatal(err)
+		v := anyCall(t)
+		n := ext(rapid.IntRange(0, townsize-1).Draw(t, "whose"))
+		was := explained(t, x, v)
+		before := x.view
+		switch feature := rapid.SampledFrom([]string{"dnd", "presence", "all", "busy", "no_answer", "unreachable", "callme"}).Draw(t, "feature"); feature {
+		case "dnd":
+			toggle(t, x, directory.KindDND, "u"+n, directory.DND{Mode: directory.DNDReject}, func(d *directory.DND) { d.Enabled = !d.Enabled })
+		case "presence":
+			doNotDisturb(t, x, "u"+n)
+		case "callme": // DELETE, and PUT
+			ref := directory.Ref{Domain: domain, Kind: directory.KindCallMe, Name: "u" + n}
+			if old, ok, _ := before.Get(ref); ok {
+				x.view = directory.Assume(directory.Assume(before, []directory.Write{{Ref: ref}}), []directory.Write{{Ref: ref, Body: old.Body}})
+			}
+		default:
+			toggle(t, x, directory.KindForwarding, n, directory.Forwarding{}, func(f *directory.Forwarding) {
+				s := map[string]*directory.Sides{"all": &f.All, "busy": &f.Busy, "no_answer": &f.NoAnswer, "unreachable": &f.Unreachable}[feature]
+				s.Internal.Enabled = s.Internal.Enabled != (s.Internal.Target != "")
+				s.External.Enabled = s.External.Enabled != (s.External.Target != "")
+			})
 		}
-		on := toggled(t, x.view, user)
-		x.view = toggled(t, on, user)
-		is, _, err := routing.Resolve(routing.NewWorld(noon), v, x.load)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(was, is, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
+		if diff := cmp.Diff(render(was), render(explained(t, x, v))); diff != "" {
 			t.Fatalf("the call changed:\n%s", diff)
 		}
 	})
 }
 
-// toggled returns the view after the user pressed do not disturb.
-func toggled(t *rapid.T, view directory.View, user string) directory.View {
-	ref := directory.Ref{Domain: domain, Kind: directory.KindDND, Name: user}
-	d := directory.DND{Mode: directory.DNDReject}
-	if old, ok, _ := view.Get(ref); ok {
-		var err error
-		if d, err = directory.Parse[directory.DND](directory.KindDND, old.Body); err != nil {
-			t.Fatal(err)
-		}
-	}
-	d.Enabled = !d.Enabled
-	body, err := directory.Encode(d)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return directory.Assume(view, []directory.Write{{Ref: ref, Body: body}})
-}
-
-// TestEntryDoesNotMatter: where a chain of forward.all without a loop leads does
-// not depend on where the call enters it.
-func TestEntryDoesNotMatter(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		length := rapid.IntRange(2, 9).Draw(t, "length")
-		x := emptyTown()
-		ws := []directory.Write{doc("domains/"+domain, `{"realm":"r"}`), doc("numbers/1900", `{}`)}
-		for i := range length {
-			ws = append(ws, doc("numbers/"+ext(i), `{}`))
-			if i < length-1 {
-				ws = append(ws, doc("numbers/"+ext(i)+"/forwarding", `{"all":{"both":{"enabled":true,"target":"`+ext(i+1)+`"}}}`))
+// toggle changes a document twice, as a user does who presses a key and presses it
+// again.
+func toggle[T any](t *rapid.T, x *town, kind directory.Kind, name string, first T, change func(*T)) {
+	ref := directory.Ref{Domain: domain, Kind: kind, Name: name}
+	for range 2 {
+		if old, ok, _ := x.view.Get(ref); ok {
+			var err error
+			if first, err = directory.Parse[T](kind, old.Body); err != nil {
+				t.Fatal(err)
 			}
 		}
-		x.view = directory.Assume(nil, ws)
-		x.bindings[ext(length-1)] = []ring.Target{{Device: "d", Instance: "d", Contact: "sip:d"}}
-		v := from("1900", ext(rapid.IntRange(0, length-1).Draw(t, "entry")))
-		plan, _, err := routing.Resolve(routing.NewWorld(noon), v, x.load)
+		change(&first)
+		body, err := directory.Encode(first)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r, ok := plan.Decision.(routing.Ring); !ok || r.Number != ext(length-1) {
-			t.Fatalf("decided %+v, want %s to ring", plan.Decision, ext(length-1))
+		x.view = directory.Assume(x.view, []directory.Write{{Ref: ref, Body: body}})
+	}
+}
+
+// doNotDisturb sets the status do-not-disturb, and the one from before again.
+func doNotDisturb(t *rapid.T, x *town, user string) {
+	presence, dnd := document[directory.Presence](t, x, directory.KindPresence, user), document[directory.DND](t, x, directory.KindDND, user)
+	if dnd.Enabled {
+		return // any other status ends it
+	}
+	status := presence.Status
+	for _, set := range []string{directory.StatusDND, status} {
+		asked := directory.ViewPresence(presence, dnd)
+		asked.Status = set
+		presence, dnd = directory.SplitPresence(asked, presence, dnd)
+		var ws []directory.Write
+		for kind, v := range map[directory.Kind]any{directory.KindPresence: presence, directory.KindDND: dnd} {
+			body, err := directory.Encode(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ws = append(ws, directory.Write{Ref: directory.Ref{Domain: domain, Kind: kind, Name: user}, Body: body})
+		}
+		x.view = directory.Assume(x.view, ws)
+	}
+}
+
+// document reads a setting of a town.
+func document[T any](t *rapid.T, x *town, kind directory.Kind, name string) T {
+	body := []byte("{}")
+	if doc, ok, _ := x.view.Get(directory.Ref{Domain: domain, Kind: kind, Name: name}); ok {
+		body = doc.Body
+	}
+	v, err := directory.Parse[T](kind, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// TestEntryDoesNotMatter: what becomes of a call does not depend on how it came to
+// the number: by its extension, its public number, a name, another name of the
+// domain, or by forwards of numbers that nobody else names.
+func TestEntryDoesNotMatter(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		x := drawTown(t)
+		n := ext(rapid.IntRange(0, townsize+1).Draw(t, "called"))
+		v := from("1950", n)
+		if rapid.Bool().Draw(t, "from a trunk") {
+			v.Origin, v.Trunk, v.Caller = routing.OriginTrunk, "carrier", routing.Caller{Number: "+4930555"}
+		}
+		plain := explained(t, x, v)
+		if plain.Trace[0].Rule == routing.DialUnknown { // a reserved number, no group
+			return
+		}
+		switch how := rapid.SampledFrom([]string{"public", "name", "alias", "forward", "forwards", "settings"}).Draw(t, "how"); how {
+		case "public":
+			v.Target = public(n)
+		case "name":
+			if v.Target = "u" + n; n >= "1008" {
+				v.Target = "g" + n
+			}
+		case "alias":
+			v.Domain, v.TargetHost = "", "ALIAS.test"
+		default:
+			v.Target = "1900"
+			x.view = directory.Assume(x.view, forwardsTo(n, how))
+		}
+		hops := 0
+		for _, e := range plain.Trace {
+			if e.To != "" {
+				hops++
+			}
+		}
+		if hops > 6 { // forward.too-many comes sooner
+			return
+		}
+		other := explained(t, x, v)
+		if diff := cmp.Diff(course(plain), course(other)); diff != "" {
+			t.Fatalf("it matters how the call comes:\n%s\n%s\n%s", diff, render(plain), render(other))
 		}
 	})
+}
+
+// forwardsTo are numbers that send their calls on to n: one, two, or one by the
+// status of its user.
+func forwardsTo(n, how string) []directory.Write {
+	all := func(to string) string { return `{"all":{"both":{"enabled":true,"target":"` + to + `"}}}` }
+	ws := []directory.Write{doc("numbers/1900", `{"user":"u1900"}`), doc("users/u1900", `{}`), doc("numbers/1901", `{}`)}
+	switch how {
+	case "forward":
+		return append(ws, doc("numbers/1900/forwarding", all(n)))
+	case "forwards":
+		return append(ws, doc("numbers/1900/forwarding", all("1901")), doc("numbers/1901/forwarding", all("sip:"+n+"@"+domain)))
+	default:
+		return append(ws, doc("users/u1900/presence", `{"status":"sick"}`), doc("users/u1900/presence/forwarding", `{"sick":{"target":"`+n+`"}}`))
+	}
+}
+
+// course is what happens in a call, whatever the rules by which it does.
+func course(e explain.Explanation) string {
+	var b strings.Builder
+	for _, s := range e.Timeline {
+		if s.Do == "reject" {
+			s.Target = ""
+		}
+		fmt.Fprintln(&b, s.At, s.Do, s.Target, s.To, s.Trunk, s.Stop, s.Status)
+	}
+	fmt.Fprintln(&b, "end", e.End.At, e.End.Status)
+	return b.String()
 }

@@ -141,9 +141,7 @@ func (d *decider) remoteDevices(at place, to *reach) {
 			to.targets = append(to.targets, t)
 		}
 	}
-	if at.device == "" {
-		to.rung = append(to.rung, l.Number)
-	}
+	to.rung = append(to.rung, l.Number)
 }
 
 // follow goes where a number of ours sends its calls at once, as a remote
