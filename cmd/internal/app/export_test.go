@@ -3,6 +3,8 @@ package app
 import (
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"bellhop/feed"
 )
 
@@ -14,3 +16,6 @@ func (o *Overload) Look(now time.Time, full bool, drops uint64) { o.o.look(now, 
 
 // Reasons returns what is wrong.
 func (o *Overload) Reasons() (full, lossy *feed.Reason) { return o.o.reasons() }
+
+// Metrics shows what a node measures to tests.
+func Metrics(a *App) *prometheus.Registry { return a.metrics }
