@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,7 @@ type Postgres struct {
 	bin, dir string
 	as       *syscall.SysProcAttr // who runs it: the server refuses root
 	schemas  atomic.Int64
+	port     int // of TLS on loopback, and in the name of the socket; 0: only the socket, of 5432
 	cmd      *exec.Cmd
 	ended    chan struct{}
 	log      *os.File
@@ -108,7 +110,7 @@ func (p *Postgres) Start() (err error) {
 		return err
 	}
 	p.cmd = exec.CommandContext(context.Background(), filepath.Join(p.bin, "postgres"), "-D", filepath.Join(p.dir, "data"), "-k", p.dir,
-		"-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
+		"-c", "listen_addresses="+p.listens(), "-c", "port="+strconv.Itoa(cmp.Or(p.port, 5432)), "-c", "ssl="+strconv.FormatBool(p.port != 0), "-c", "fsync=off", "-c", "shared_buffers=32MB", "-c", "max_connections=200", "-c", "log_min_messages=fatal")
 	p.cmd.Dir, p.cmd.SysProcAttr, p.cmd.Stdout, p.cmd.Stderr = p.dir, p.as, p.log, p.log
 	p.ended = make(chan struct{})
 	started := make(chan error, 1)
@@ -134,10 +136,50 @@ func (p *Postgres) Start() (err error) {
 	return errors.Join(errors.New("PostgreSQL does not start"), err, errors.New(string(text)))
 }
 
+func (p *Postgres) listens() string {
+	if p.port == 0 {
+		return ""
+	}
+	return "127.0.0.1"
+}
+
+// ServeTLS starts the server again, so that it listens on a port of loopback too, for
+// TLS alone and with passwords.
+func (p *Postgres) ServeTLS(t testing.TB, cert, key []byte) (port int) {
+	t.Helper()
+	if err := p.stop(); err != nil {
+		t.Fatal(err)
+	}
+	data := filepath.Join(p.dir, "data")
+	access, err := os.ReadFile(filepath.Join(data, "pg_hba.conf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string][]byte{
+		"pg_hba.conf": append([]byte("hostnossl all all all reject\nhostssl all all all scram-sha-256\n"), access...),
+		"server.crt":  cert, "server.key": key,
+	} {
+		path := filepath.Join(data, name)
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c := p.as.Credential; c != nil {
+			if err := os.Chown(path, int(c.Uid), int(c.Gid)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	p.port = freePort(t)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p.port
+}
+
 // SQL runs a statement as an operator would, and returns what it prints.
 func (p *Postgres) SQL(statement string) (string, error) {
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(context.Background(), "psql", "-XAtq", "-h", p.dir, "-U", "bellhop", "-d", "postgres", "-c", statement)
+	cmd := exec.CommandContext(context.Background(), "psql", "-XAtq", "-h", p.dir, "-p", strconv.Itoa(cmp.Or(p.port, 5432)), "-U", "bellhop", "-d", "postgres", "-c", statement)
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -185,11 +227,16 @@ func (p *Postgres) signal(s syscall.Signal) error {
 func (p *Postgres) Close() error {
 	var errs []error
 	if p.cmd != nil && p.cmd.ProcessState == nil {
-		errs = append(errs, p.cmd.Process.Signal(syscall.SIGINT)) // fast shutdown
-		<-p.ended
-		errs = append(errs, p.log.Close())
+		errs = append(errs, p.stop())
 	}
 	return errors.Join(append(errs, os.RemoveAll(p.dir))...)
+}
+
+// stop stops the server, and waits until it has.
+func (p *Postgres) stop() error {
+	err := p.cmd.Process.Signal(syscall.SIGINT) // fast shutdown
+	<-p.ended
+	return errors.Join(err, p.log.Close())
 }
 
 // Schema makes a schema for a test and returns the URL of the database with it.
