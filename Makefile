@@ -35,11 +35,12 @@ setup: ## install what the tests need: redis-server, PostgreSQL, sip-tester, bar
 build: ## the daemon, reproducibly, as bin/bellhop
 	CGO_ENABLED=0 go build -trimpath -o bin/bellhop ./cmd/bellhop
 
-unit: ## unit tests, in random order
+unit: ## unit tests, in random order; then how much of routing the random worlds proved
 	go test -shuffle=on $(PKGS)
+	@go test -count 1 -run '^TestWorlds$$' -v ./routing | sed -n 's/.*worlds_test.go:[0-9]*: /== routing: /p'
 
-race: ## unit tests under the race detector
-	go test -race -shuffle=on $(PKGS)
+race: ## unit tests under the race detector, in fewer random worlds
+	BELLHOP_TEST_WORLDS=100 go test -race -shuffle=on $(PKGS)
 
 e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, softphones)
 	BELLHOP_BIN=$(CURDIR)/bin/bellhop go test -tags e2e -count 1 ./cmd/...
