@@ -35,14 +35,7 @@ func TestReconnectInMidCall(t *testing.T) {
 				t.Parallel()
 				inCampus(t, func(t *testing.T, c *campus) {
 					ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
-					connect := talk
-					if anchored {
-						connect = func(t *testing.T, from, to *siptest.Phone) (*siptest.Leg, *siptest.Leg) {
-							t.Helper()
-							return joined(t, c.house, from, to)
-						}
-					}
-					caller, callee := connect(t, ana, ben)
+					caller, callee := c.connect(t, anchored, ana, ben)
 					mover, other := ana, callee
 					if who == "callee" {
 						mover, other = ben, caller
@@ -66,36 +59,50 @@ func TestReconnectInMidCall(t *testing.T) {
 	}
 }
 
-// A phone that is away when the other end of an anchored call hangs up hears of it
-// when it is back; one that stays away keeps nothing open.
+// A phone that is away when the other end hangs up hears of it when it is back; one
+// that stays away keeps nothing open. The call is over either way.
 func TestHungUpWhileAway(t *testing.T) {
 	t.Parallel()
-	for _, who := range []string{"caller", "callee"} {
-		for _, comes := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, back %t", who, comes), func(t *testing.T) {
-				t.Parallel()
-				inCampus(t, func(t *testing.T, c *campus) {
-					ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
-					caller, callee := joined(t, c.house, ana, ben)
-					mover, other := ana, callee
-					if who == "callee" {
-						mover, other = ben, caller
-					}
-					away(mover)
-					other.Bye()
+	for row := range 8 {
+		anchored, called, comes := row&1 != 0, row&2 != 0, row&4 != 0
+		t.Run(fmt.Sprintf("%s, callee %t, back %t", kindOf(anchored), called, comes), func(t *testing.T) {
+			t.Parallel()
+			inCampus(t, func(t *testing.T, c *campus) {
+				ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
+				caller, callee := c.connect(t, anchored, ana, ben)
+				mover, other := ana, callee
+				if called {
+					mover, other = ben, caller
+				}
+				away(mover)
+				other.Bye()
+				if anchored {
 					other.Phone.Wait(t, "200 BYE")
-					if !comes {
-						pass(time.Minute) // the house looks that nothing is left
-						return
-					}
-					pass(10 * time.Second)
-					back(t, mover)
-					mover.Reply(mover.Wait(t, "BYE"), siptest.Answer{Status: 200})
-					mover.Quiet(t, time.Minute)
-				})
+				} else {
+					other.Phone.Wait(t, "480 BYE")
+				}
+				if r := c.record(t); r.Outcome != "answered" {
+					t.Errorf("record %+v", r)
+				}
+				if !comes {
+					return // the house looks that nothing is left
+				}
+				pass(10 * time.Second)
+				back(t, mover)
+				mover.Reply(mover.Wait(t, "BYE"), siptest.Answer{Status: 200})
+				mover.Quiet(t, time.Minute)
 			})
-		}
+		})
 	}
+}
+
+// connect makes a call of two phones.
+func (c *campus) connect(t *testing.T, anchored bool, from, to *siptest.Phone) (caller, callee *siptest.Leg) {
+	t.Helper()
+	if anchored {
+		return joined(t, c.house, from, to)
+	}
+	return talk(t, from, to)
 }
 
 func kindOf(anchored bool) string {

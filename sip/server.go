@@ -492,7 +492,7 @@ func (s *Server) begin(ln *lane.Lane, set *transaction.Set, p *transport.Packet,
 	srv := set.Serve(p)
 	switch {
 	case a.dialog.Valid():
-		s.proxy.InDialog(set, srv, a.dialog)
+		s.proxy.InDialog(ln, set, srv, a.dialog)
 	case a.status != 0:
 		s.proxy.Reply(srv, a.status, a.reason, a.lines)
 	case a.job != nil:

@@ -8,6 +8,7 @@ import (
 	"bellhop/feed"
 	"bellhop/routing/location"
 	"bellhop/sip/auth"
+	"bellhop/sip/lane"
 	"bellhop/sip/transaction"
 	"bellhop/sip/transport"
 	"bellhop/sip/wire"
@@ -22,6 +23,9 @@ type Dialog struct {
 	contact   []byte // what the Request-URI becomes, which is a GRUU (RFC 5627 §4.4)
 	popped    bool
 	ok        bool
+
+	side auth.Side // of a BYE: who it is for, in the domain home
+	home string
 }
 
 // Valid reports that the request may be forwarded.
@@ -57,7 +61,14 @@ func (x *Proxy) Dialog(p *transport.Packet, fromDomain, toDomain string) (d Dial
 		if !x.comesFrom(p, tok.Origin(dir), here, d.direction) {
 			return Dialog{}, 403
 		}
-		if d.flow, d.ok = x.find(p, tok.Other(dir), there, d.direction); !d.ok {
+		d.flow, d.ok = x.find(p, tok.Other(dir), there, d.direction)
+		if waits(m, tok.Other(dir)) {
+			d.side, d.home = tok.Other(dir), there
+			if !d.ok {
+				d.flow, d.ok = location.Flow{}, true
+			}
+		}
+		if !d.ok {
 			return Dialog{}, 480
 		}
 		if d.uri == nil && isGRUU(m.RequestURI()) {
@@ -113,7 +124,7 @@ func (x *Proxy) ownRoute(p *transport.Packet) (token []byte, d Dialog) {
 	if !ok {
 		return nil, d
 	}
-	d.uri = na.URI
+	d.uri = bytes.Clone(na.URI) // the request may wait
 	return u.User, d
 }
 
@@ -183,11 +194,10 @@ func (x *Proxy) within(o *outgoing, p *transport.Packet, d Dialog) {
 }
 
 // InDialog forwards a request within a dialog by its token.
-func (x *Proxy) InDialog(set *transaction.Set, srv *transaction.Server, d Dialog) {
+func (x *Proxy) InDialog(ln *lane.Lane, set *transaction.Set, srv *transaction.Server, d Dialog) {
 	p := srv.Request
 	r := &relay{x: x, set: set, srv: srv}
 	srv.User = r
-	srv.Brief(true)
 	var o outgoing
 	x.within(&o, p, d)
 	switch srv.Method() {
@@ -197,7 +207,14 @@ func (x *Proxy) InDialog(set *transaction.Set, srv *transaction.Server, d Dialog
 		r.finished = x.alive(&p.Msg)
 	default:
 	}
-	r.add(&o, p)
+	if !d.flow.IsZero() {
+		r.add(&o, p)
+	}
+	if r.open == 0 && waits(&p.Msg, d.side) {
+		x.await(ln, set, p, d)
+	} else {
+		srv.Brief(true)
+	}
 	r.start(480)
 }
 
