@@ -24,6 +24,8 @@ func (d *decider) act() Decision {
 		Feature: f, Domain: d.t.Name, Device: d.v.Caller.Device, Number: d.caller.Number, Owner: d.caller.User, Target: rest, Rule: rule,
 	}
 	switch {
+	case rest != "" && rule == DialFeature && rest == d.t.Codes.Code(dial.Voicemail) && f.Takes() == dial.MayFollow:
+		a.Target = directory.TargetVoicemail
 	case rest != "" && rule == DialFeature:
 		if a.Target, ok = dial.Clean(rest); !ok {
 			return d.refuseAct(&a, wrongDigits)
@@ -34,7 +36,11 @@ func (d *decider) act() Decision {
 	if why := d.missing(&a); why != "" {
 		return d.refuseAct(&a, why)
 	}
-	d.say(Entry{Rule: rule, Number: a.Number, Value: f.String(), Level: ForOwner, Owner: a.Owner})
+	e := Entry{Rule: rule, Number: a.Number, Value: f.String(), Level: ForOwner, Owner: a.Owner}
+	if c, ok := directory.ByCode(f, a.Domain, a.Number, a.Owner, a.Target); ok {
+		e.Setting = c.Ref.Path()
+	}
+	d.say(e)
 	d.anchored = rule // the other end is us
 	return a
 }

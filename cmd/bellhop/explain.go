@@ -135,7 +135,11 @@ func (e *explanation) print(w io.Writer, caller, called string) error {
 			fmt.Fprintf(&b, "          because %s is %s\n", why.Setting, why.Value)
 		}
 	}
-	if e.End.Status != 0 && e.Outcome != "reject" {
+	switch {
+	case e.End.Status == 0 || e.Outcome == "reject":
+	case e.Outcome == "act":
+		fmt.Fprintf(&b, "  %6s  %d (%s)\n", after(e.End.At), e.End.Status, e.End.Outcome)
+	default:
 		fmt.Fprintf(&b, "  %6s  %d when nobody answers (%s)\n", after(e.End.At), e.End.Status, e.End.Outcome)
 	}
 	if e.Anchored != "" {

@@ -1,6 +1,7 @@
 package lane_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,6 +35,11 @@ func TestTable(t *testing.T) {
 	if got, _, err := table.GetOrNew([]byte("a")); got != a || err != nil {
 		t.Errorf("GetOrNew(a) at the limit = %p, %v, want %p, nil", got, err, a)
 	}
+	if d, fresh, err := table.Urgent([]byte("d")); err != nil || !fresh || !p.Busy() {
+		t.Errorf("Urgent(d) at the limit = %p, %t, %v", d, fresh, err)
+	} else {
+		d.Close()
+	}
 	a.Close()
 	if again := open(t, table, "a"); again == a {
 		t.Error("GetOrNew(a) after Close returned the closed lane")
@@ -48,6 +54,34 @@ func TestTable(t *testing.T) {
 	table.All(func(l *lane.Lane) bool { all = append(all, l.CallID()); return false })
 	if len(all) != 1 || table.Len() != 3 || p.Open() != 3 || p.Refused() != 1 {
 		t.Errorf("All stopped after %d, Len = %d, Open = %d, Refused = %d, want 1, 3, 3, 1", len(all), table.Len(), p.Open(), p.Refused())
+	}
+}
+
+// Urgent calls find room beyond the limits, but not without end; others do not.
+func TestUrgent(t *testing.T) {
+	t.Parallel()
+	p := lane.NewPool(lane.PoolOptions{MaxLanes: 1, Backlog: 1})
+	table := lane.NewTable(p, func(*lane.Lane, lane.Event) {})
+	a := open(t, table, "a")
+	never := func(context.Context) lane.Event { return nil }
+	if err := a.Do(never); err != nil { // nothing runs: it waits
+		t.Fatal(err)
+	}
+	if err := a.Do(never); !errors.Is(err, lane.ErrFull) {
+		t.Errorf("Do beyond the backlog = %v, want %v", err, lane.ErrFull)
+	}
+	n := 0
+	for ; n <= lane.Reserve; n++ {
+		l, _, err := table.Urgent(fmt.Appendf(nil, "help-%d", n))
+		if err != nil {
+			break
+		}
+		if err := l.Do(never); err != nil {
+			t.Errorf("Do of urgent call %d = %v", n, err)
+		}
+	}
+	if n != lane.Reserve {
+		t.Errorf("%d urgent lanes beyond the limit, want %d", n, lane.Reserve)
 	}
 }
 

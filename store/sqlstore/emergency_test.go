@@ -54,3 +54,23 @@ func TestCallBackAfterRestart(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoNodesCallBack: a node that starts knows the emergency calls of others.
+func TestTwoNodesCallBack(t *testing.T) {
+	t.Parallel()
+	url := server(t).Schema(t)
+	one := open(t, at(url, t.TempDir(), 1))
+	storetest.Provision(t, one)
+	now := time.Now()
+	c := &feed.Call{
+		ID: one.Calls.NewID(now), Domain: storetest.Domain, CallID: "x", Caller: "1001", Called: "112", State: feed.Ended,
+		Started: now, EndedAt: now, Emergency: []string{"1001"},
+	}
+	if err := one.SaveRecords(t.Context(), []*feed.Call{c}); err != nil {
+		t.Fatal(err)
+	}
+	two := open(t, at(url, t.TempDir(), 2))
+	if u := two.Calls.Usage(storetest.Domain, "1001", now); !u.CallBack.After(now) {
+		t.Errorf("1001 may be called back until %v", u.CallBack)
+	}
+}
