@@ -64,9 +64,10 @@ func (b *builder) put(path, format string, args ...any) {
 	b.ws = append(b.ws, doc(path, body))
 }
 
-func (b *builder) flip(what string) bool                { return rapid.Bool().Draw(b.T, what) }
-func (b *builder) sometimes(what string) bool           { return b.below(5, what) == 0 }
-func (b *builder) below(n int, what string) int         { return rapid.IntRange(0, n-1).Draw(b.T, what) }
+func (b *builder) flip(what string) bool        { return rapid.Bool().Draw(b.T, what) }
+func (b *builder) sometimes(what string) bool   { return b.below(5, what) == 0 }
+func (b *builder) below(n int, what string) int { return rapid.IntRange(0, n-1).Draw(b.T, what) }
+
 func (b *builder) one(what string, of ...string) string { return rapid.SampledFrom(of).Draw(b.T, what) }
 
 // target draws where a setting leads: anywhere, or nowhere.

@@ -93,10 +93,7 @@ func (d *decider) members(p place) (out []member, rung []string, busy bool) {
 		m := member{line: l}
 		why, setting := d.skips(number, l)
 		if why == "" && !d.lacks() {
-			m.targets, rung = d.memberTargets(p, l, rung)
-			if len(m.targets) == 0 {
-				why = NotRegistered
-			}
+			m.targets, rung, why = d.memberTargets(p, l, rung)
 		}
 		if d.lacks() {
 			return nil, nil, false
@@ -159,21 +156,40 @@ func (d *decider) skips(number string, l *directory.Line) (why, setting string) 
 }
 
 // memberTargets are the devices of a member, and its remote destinations where
-// the group says so; the numbers that those are are added to rung.
-func (d *decider) memberTargets(p place, l *directory.Line, rung []string) ([]ring.Target, []string) {
+// the group says so, or why there are none; the numbers that those are are added to
+// rung.
+func (d *decider) memberTargets(p place, l *directory.Line, rung []string) (targets []ring.Target, all []string, why string) {
 	b := d.targets(place{line: l})
 	if d.lacks() {
-		return nil, rung
+		return nil, rung, ""
 	}
 	silent := d.disturbs(l) // ringer-off
 	to := reach{targets: dressed(l, slices.Clone(b.targets), silent), rung: rung}
 	if p.line.Hunt.Remotes && !d.only && !silent {
 		d.remotes(l, &to)
+		d.tooLate(l, p.line.Hunt, &to)
 	}
 	for i := range to.targets {
 		to.targets[i].Number = cmp.Or(to.targets[i].Number, l.Number)
 	}
-	return to.targets, to.rung
+	if len(to.targets) == 0 {
+		why = registered(b)
+	}
+	return to.targets, to.rung, why
+}
+
+// tooLate warns of remote destinations of a member that would begin to ring when
+// its turn is over.
+func (d *decider) tooLate(l *directory.Line, h *directory.Hunt, to *reach) {
+	if len(to.targets) == 0 || to.targets[0].Remote != "" { // no desk: they ring at once
+		return
+	}
+	for i := range l.Remotes {
+		r := &l.Remotes[i]
+		if r.Delay >= h.RingTime && slices.ContainsFunc(to.targets, func(t ring.Target) bool { return t.Remote == r.ID }) {
+			d.about(l, SNRRingTime, "", r.Setting, r.Target.Text)
+		}
+	}
 }
 
 // idleSince says when the last answered call of a member ended: it is never now

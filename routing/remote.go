@@ -114,9 +114,12 @@ func (d *decider) remoteDevices(at place, to *reach) {
 		d.about(l, RingOnce, "", "", "")
 		return
 	}
-	if d.disturbs(l) {
+	silent := d.disturbs(l)
+	if silent {
 		d.about(l, DND, "", l.DNDSetting, l.DND.Mode)
-		return
+		if l.DND.Mode != directory.DNDRingerOff {
+			return
+		}
 	}
 	n, ok := d.w.live(d.t.Name, l.Number)
 	if !ok {
@@ -135,8 +138,7 @@ func (d *decider) remoteDevices(at place, to *reach) {
 		d.about(l, RingDevices, "", "", registered(b))
 		return
 	}
-	for i := range b.targets {
-		t := b.targets[i]
+	for _, t := range dressed(l, slices.Clone(b.targets), silent) {
 		if t.Number = l.Number; !slices.ContainsFunc(to.targets, func(o ring.Target) bool { return o.Instance == t.Instance && o.Remote == "" }) {
 			to.targets = append(to.targets, t)
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
@@ -11,9 +12,7 @@ import (
 func (h *house) group(t *testing.T, more object) {
 	t.Helper()
 	doc := object{"number": "1100", "members": []string{"1001", "1002", "1005"}, "strategy": "in-order", "ring_time": "PT5S"}
-	for k, v := range more {
-		doc[k] = v
-	}
+	maps.Copy(doc, more)
 	h.put(t, "/groups/1100", doc)
 }
 

@@ -145,6 +145,42 @@ func TestRemoteIsPrivate(t *testing.T) {
 	}
 }
 
+// TestGroupIsPrivate: who calls a group learns who rings, not why others do not,
+// and nothing of mobiles.
+func TestGroupIsPrivate(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		viewer       explain.Viewer
+		away, mobile bool
+	}{
+		"admin":  {explain.Viewer{Admin: true}, true, true},
+		"caller": {explain.Viewer{User: "cleo"}, false, false},
+		"away":   {explain.Viewer{User: "ben"}, true, false},
+		"rung":   {explain.Viewer{User: "ana"}, false, true},
+		"nobody": {explain.Viewer{}, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			view := view(t, map[string]string{
+				"domains/" + domain: `{"realm":"r","region":"DE"}`, "users/ana": `{}`, "users/ben": `{}`, "classes/all": `{"rules":[{"allow":"*"}]}`,
+				"numbers/1000": `{"user":"ana","forwarding_class":"all"}`, "numbers/1001": `{"user":"ben"}`, "numbers/1003": `{}`, "numbers/1100": `{}`,
+				"users/ben/presence": `{"status":"vacation"}`, "users/ana/remote-destinations/mobile": `{"number":"+49171123456"}`,
+				"trunks/carrier": `{"proof":"address","peers":["192.0.2.1"],"routes":[{"prefix":"+"}]}`,
+				"groups/sales":   `{"number":"1100","members":["1000","1001"],"remote_destinations":true}`,
+			})
+			v := routing.Visit{Origin: routing.OriginDevice, Domain: domain, Target: "1100", Caller: routing.Caller{Domain: domain, Number: "1003"}}
+			e, err := explain.Explain(explain.Question{Visit: v, At: time.Unix(0, 0), Viewer: tt.viewer}, loadOf(view, true))
+			if err != nil {
+				t.Fatal(err)
+			}
+			told := fmt.Sprint(e)
+			if e.Timeline[0].Target != "1000" || strings.Contains(told, "vacation") != tt.away || strings.Contains(told, "171123456") != tt.mobile {
+				t.Errorf("told %s", told)
+			}
+		})
+	}
+}
+
 // TestWordsForEveryRule: each catalogue has a sentence for each rule.
 func TestWordsForEveryRule(t *testing.T) {
 	t.Parallel()

@@ -54,6 +54,8 @@ func english(key string) string {
 		return "{number} is skipped: it is busy."
 	case "group.skipped=" + noDev:
 		return "{number} is skipped: no phone of it is registered."
+	case "group.skipped=" + routing.NotHere:
+		return "{number} is skipped: no phone of it can be reached from this node."
 	case "group.overflow":
 		return "No member of the group at {number} took the call: it goes to {to}."
 	case "group.ring-time":

@@ -30,6 +30,8 @@ func german(key string) string {
 		return "{number} wird übergangen: dort ist besetzt."
 	case "group.skipped=" + noDev:
 		return "{number} wird übergangen: kein Telefon der Nummer ist angemeldet."
+	case "group.skipped=" + routing.NotHere:
+		return "{number} wird übergangen: kein Telefon der Nummer ist von diesem Knoten aus erreichbar."
 	case "group.overflow":
 		return "Kein Mitglied der Gruppe {number} hat den Anruf angenommen: er geht an {to}."
 	case "group.ring-time":
