@@ -32,8 +32,10 @@ type house struct {
 	dir  string
 	args []string
 	api  *client
-	ops  string  // address of health and metrics, "" for none
-	over *bridge // of phones that speak TCP or TLS; nil: UDP
+	ops  string // address of health and metrics, "" for none
+	// friends are the numbers that softphones watch the presence of.
+	friends []string
+	over    *bridge // of phones that speak TCP or TLS; nil: UDP
 }
 
 // newHouse starts a demo on ports of its own.

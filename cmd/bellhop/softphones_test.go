@@ -128,20 +128,37 @@ audio_source  aubridge,nobody
 audio_player  aubridge,nobody
 audio_alert   aubridge,nobody
 sip_listen    127.0.0.1:0
-sip_cafile    `+filepath.Join(h.dir, "demo", "cert.pem")+"\n")
+sip_cafile    `+filepath.Join(h.dir, "demo", "cert.pem")+"\n"+h.watches())
 	var accounts strings.Builder
 	for _, l := range lines {
 		fmt.Fprintf(&accounts, "<sip:%s@%s>;auth_user=%s;auth_pass=%s;outbound=\"sip:%s\";regint=600;answermode=%s\n",
 			l.number, demoDomain, device, devicePassword, proxy, l.answers)
 	}
 	write(t, dir, "accounts", accounts.String())
-	write(t, dir, "contacts", "")
+	write(t, dir, "contacts", h.contactList())
 	s := launch(t, exec.CommandContext(t.Context(), "baresip", "-f", dir), "baresip "+device+" through "+proxy)
 	_, contact, _ := strings.Cut(proxy, ";")
 	for _, l := range lines {
 		h.registers(t, l.number, contact)
 	}
 	return s
+}
+
+// watches are the modules of a baresip that watches somebody.
+func (h *house) watches() string {
+	if len(h.friends) == 0 {
+		return ""
+	}
+	return "module_app    contact.so\nmodule_app    presence.so\n"
+}
+
+// contactList is whom it watches.
+func (h *house) contactList() string {
+	var b strings.Builder
+	for _, number := range h.friends {
+		fmt.Fprintf(&b, "%q <sip:%s@%s>;presence=p2p\n", "number "+number, number, demoDomain)
+	}
+	return b.String()
 }
 
 func write(t *testing.T, dir, name, text string) {
