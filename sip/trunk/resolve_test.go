@@ -115,14 +115,7 @@ func (z *zone) exchange(_ context.Context, q *dns.Msg, _ string) (*dns.Msg, erro
 // serve runs a real name server on loopback, UDP and TCP on one port.
 func serve(t *testing.T, handler dns.HandlerFunc) string {
 	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln, err := net.Listen("tcp", pc.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
+	pc, ln := samePort(t)
 	var wg sync.WaitGroup
 	for _, s := range []*dns.Server{{PacketConn: pc, Handler: handler}, {Listener: ln, Handler: handler}} {
 		up := make(chan struct{})
@@ -133,6 +126,21 @@ func serve(t *testing.T, handler dns.HandlerFunc) string {
 	}
 	t.Cleanup(func() { go wg.Wait() })
 	return pc.LocalAddr().String()
+}
+
+// samePort listens on a port that nobody has over UDP and TCP.
+func samePort(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pc, err := net.ListenPacket("udp", ln.Addr().String()); err == nil {
+			return pc, ln
+		}
+		_ = ln.Close()
+	}
 }
 
 const carrierZone = `
