@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, out, diag io.Writer) error {
 	fs.BoolVar(&o.redis, "redis", true, "measure a Bellhop with Redis, too, and print redis_calls_ratio")
 	fs.BoolVar(&o.calls, "calls", true, "measure calls")
 	fs.BoolVar(&o.registrations, "registers", true, "measure registrations, and print registers_ratio")
-	fs.IntVar(&o.registerRate, "register-rate", 1500, "registrations a second where they are measured; five seconds of them are a round; Kamailio with a database gets a quarter")
+	fs.IntVar(&o.registerRate, "register-rate", 1500, "registrations a second where they are measured; ten seconds of them at most, each phone once, are a round; Kamailio with a database gets a tenth")
 	fs.Float64Var(&o.gate, "gate", 0, "fail when calls_ratio is above it; 0: do not")
 	fs.StringVar(&o.binary, "bellhop", "bin/bellhop", "the daemon")
 	fs.StringVar(&o.keep, "keep", "", "`folder` for logs and state; default: one that is removed at the end")

@@ -43,11 +43,15 @@ func (c *comparison) registers(ctx context.Context, kamailio, bellhop *server) (
 		turn := make(map[string]float64)
 		good := true
 		for _, s := range servers {
-			if _, err := c.registerRound(ctx, s, "unregister.xml"); err != nil {
+			if _, err := c.registerRound(ctx, s, "unregister.xml", settle); err != nil {
 				return err
 			}
 			for _, work := range []string{fresh, refresh} {
-				r, err := c.registerRound(ctx, s, "register.xml")
+				wait := settle
+				if s.api != nil && work == refresh {
+					wait = saved
+				}
+				r, err := c.registerRound(ctx, s, "register.xml", wait)
 				if err != nil {
 					return err
 				}
@@ -74,13 +78,14 @@ func (c *comparison) registers(ctx context.Context, kamailio, bellhop *server) (
 	return nil
 }
 
-// registerRound has some of the phones run a scenario and says what each cost.
-func (c *comparison) registerRound(ctx context.Context, s *server, scenario string) (r round, err error) {
+// registerRound has some of the phones run a scenario and says what each cost, with
+// what is left to do in a time afterwards.
+func (c *comparison) registerRound(ctx context.Context, s *server, scenario string, wait time.Duration) (r round, err error) {
 	rate := c.registerRate
 	if s.slow {
-		rate = max(rate/4, 1)
+		rate = max(rate/10, 1)
 	}
-	n := min(c.users, 5*rate)
+	n := min(c.users, 10*rate)
 	before, err := s.time()
 	if err != nil {
 		return r, err
@@ -92,10 +97,6 @@ func (c *comparison) registerRound(ctx context.Context, s *server, scenario stri
 	}
 	if err := p.wait(); err != nil {
 		return r, err
-	}
-	wait := settle
-	if s.api != nil && scenario == "register.xml" {
-		wait = saved
 	}
 	if err := pause(ctx, wait); err != nil {
 		return r, err

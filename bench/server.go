@@ -21,7 +21,7 @@ type server struct {
 	addr string // where SIP is spoken
 	cmd  *exec.Cmd
 	api  *api    // nil: it has none
-	slow bool    // registrations come at a quarter of the rate: it writes each on its own
+	slow bool    // registrations come at a tenth of the rate: it syncs each on its own
 	with *server // what it keeps its state in, measured with it; nil: nothing
 }
 

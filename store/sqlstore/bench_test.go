@@ -11,6 +11,8 @@ import (
 	"bellhop/feed"
 	"bellhop/routing"
 	"bellhop/routing/directory"
+	"bellhop/routing/location"
+	"bellhop/store/binding"
 	"bellhop/store/storetest"
 )
 
@@ -79,6 +81,55 @@ func BenchmarkRegister(b *testing.B) {
 		if _, _, err := s.Bindings.Register(b.Context(), a, r); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkSaveBindings saves groups as they come of 100,000 phones: of new
+// bindings at some thousand a second, and of refreshes.
+func BenchmarkSaveBindings(b *testing.B) {
+	for _, tt := range []struct {
+		name  string
+		group int
+		fresh bool
+	}{{"new", 16, true}, {"refreshed", 500, false}} {
+		b.Run(tt.name, func(b *testing.B) {
+			s := open(b, in(b.TempDir()))
+			rows := make([]binding.Row, 100_000)
+			for i := range rows {
+				a := storetest.AOR(b, fmt.Sprint(10_000+i))
+				bs, _, err := location.Bindings(nil).Apply(storetest.Register("desk", 5060, 1), time.Now())
+				if err != nil {
+					b.Fatal(err)
+				}
+				rows[i] = binding.Row{AOR: a, Packed: bs.Pack(), Expires: bs.LastExpiry(), Version: 1}
+			}
+			if !tt.fresh {
+				if _, err := s.SaveBindings(b.Context(), rows); err != nil {
+					b.Fatal(err)
+				}
+			}
+			rand.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+			start, n, at := cpu(b), 0, 0
+			for b.Loop() {
+				if at+tt.group > len(rows) {
+					if tt.fresh {
+						b.Skip("no more phones")
+					}
+					at = 0
+				}
+				group := rows[at : at+tt.group]
+				if !tt.fresh {
+					for i := range group {
+						group[i].Before, group[i].Version = group[i].Version, group[i].Version+1
+					}
+				}
+				if stale, err := s.SaveBindings(b.Context(), group); err != nil || len(stale) > 0 {
+					b.Fatal(stale, err)
+				}
+				at, n = at+tt.group, n+tt.group
+			}
+			b.ReportMetric(float64((cpu(b)-start).Nanoseconds())/1000/float64(n), "cpu-us/row")
+		})
 	}
 }
 
