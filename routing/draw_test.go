@@ -109,8 +109,8 @@ func (b *builder) forwarding(n string) {
 	var kinds []string
 	for _, kind := range []string{"all", "busy", "no_answer", "unreachable"} {
 		if b.flip(n + kind) {
-			kinds = append(kinds, fmt.Sprintf(`%q:{%q:{"enabled":%v,"target":%q}}`, kind, b.one(n+kind+"side", "both", "both", "internal", "external"),
-				b.below(4, n+kind+"off") > 0, b.target(n+kind+"to")))
+			kinds = append(kinds, fmt.Sprintf(`%q:{%q:{"enabled":%v,"target":%q}}`, kind, b.one(n+kind+"side", "both", "both", "both", "internal", "external"),
+				b.below(8, n+kind+"off") > 0, b.target(n+kind+"to")))
 		}
 	}
 	b.put("numbers/"+n+"/forwarding", "{%s}", strings.Join(kinds, ","))
@@ -123,7 +123,7 @@ func (b *builder) user(n string) {
 		b.put("users/"+user+"/presence", `{"status":"lunch","until":%q,"end_by_itself":%v}`,
 			b.one(n+"until", "2026-01-02T11:00:00Z", "2026-01-02T13:00:00Z"), b.flip(n+"ends by itself"))
 	}
-	if b.sometimes(n + "where when away") {
+	if b.below(4, n+"nowhere when away") > 0 {
 		b.put("users/"+user+"/presence/forwarding", `{"lunch":{"target":%q}}`, b.target(n+"lunch"))
 	}
 	if b.sometimes(n + "dnd") {
