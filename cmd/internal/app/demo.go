@@ -48,6 +48,8 @@ const (
 func (a *App) ProvisionDemo(ctx context.Context, d Demo) error {
 	p := provision{App: a, ctx: ctx, demo: d}
 	p.domain()
+	_, classes := p.get(p.ref(directory.KindClass, demoClass))
+	p.classless = !classes
 	p.missing(directory.KindClass, demoClass, directory.Class{Rules: []directory.ClassRule{
 		{Allow: "internal"}, {Allow: "local"}, {Allow: "national"}, {Allow: "mobile"}, {Allow: "international"}, {Allow: "premium"},
 	}})
@@ -77,6 +79,8 @@ type provision struct {
 	demo   Demo
 	writes []directory.Write
 	err    error
+
+	classless bool // the folder is from before there were classes
 }
 
 // get reads a document; false: there is none.
@@ -163,6 +167,7 @@ func (p *provision) user(u DemoUser) {
 		Name: strings.ToUpper(u.User[:1]) + u.User[1:], Role: directory.RoleUser, Numbers: []string{u.Number}, PrimaryDevice: u.Devices[0].Name,
 	})
 	p.missing(directory.KindNumber, u.Number, directory.Number{User: u.User, State: directory.StateActive, ClassOfService: demoClass})
+	p.classify(u.Number)
 	renewed := 0
 	for _, d := range u.Devices {
 		kind := directory.DeviceDesk
@@ -182,6 +187,22 @@ func (p *provision) user(u DemoUser) {
 	if _, found := p.get(ref); !found || renewed == len(u.Devices) {
 		p.put(ref, directory.SignIn{Hash: control.HashPassword(u.Password), Changed: time.Now().UTC().Truncate(time.Second)})
 	}
+}
+
+// classify gives a number of a folder from before there were classes that of
+// everybody: without one it could not call outside.
+func (p *provision) classify(number string) {
+	ref := p.ref(directory.KindNumber, number)
+	doc, found := p.get(ref)
+	if !p.classless || !found {
+		return
+	}
+	v, err := directory.Parse[directory.Number](directory.KindNumber, doc.Body)
+	if err != nil || v.ClassOfService != "" {
+		return
+	}
+	v.ClassOfService = demoClass
+	p.put(ref, v)
 }
 
 // secret puts the secret of a device, unless it has that one already.
