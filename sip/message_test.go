@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"bellhop/feed"
+	"bellhop/routing/directory"
 	"bellhop/sip/siptest"
 )
 
@@ -173,5 +174,8 @@ func TestMessageLimits(t *testing.T) {
 		ana.Wait(t, "480 MESSAGE") // half a megabyte
 		write(t, ana, "1999", "to nobody")
 		ana.Wait(t, "404 MESSAGE")
+		h.apply(t, put(directory.KindNumber, "1010", `{}`))
+		write(t, ana, "1010", "to a number without a device")
+		ana.Wait(t, "480 MESSAGE")
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"bellhop/feed"
+	"bellhop/routing"
 	"bellhop/routing/location"
 	"bellhop/routing/ring"
 	"bellhop/sip/auth"
@@ -197,7 +199,7 @@ const (
 func (s *Server) NewLetter(ln *lane.Lane, srv *transaction.Server, from *auth.From, number string) *Letter {
 	m := &srv.Request.Msg
 	sender := uriOf(m, wire.From)
-	if s.o.Store == nil || from.Caller.Device == "" || number == "" || sender == "" || len(m.Body()) > maxMessage {
+	if s.o.Store == nil || from.Caller.Device == "" || sender == "" || len(m.Body()) > maxMessage || !s.fetches(from.Domain, number) {
 		return nil
 	}
 	v := message{From: sender, Body: m.Body(), At: srv.Request.Received.UTC()}
@@ -212,6 +214,17 @@ func (s *Server) NewLetter(ln *lane.Lane, srv *transaction.Server, from *auth.Fr
 		Kind: messageKind, ID: fmt.Sprintf("%016x-%08x-%s", v.At.UnixNano(), uint32(s.inbox.letters.Add(1)), rand.Text()[:8]), // in their order
 		Domain: from.Domain, Number: number, Expires: v.At.Add(keepFor), Body: body,
 	}}
+}
+
+// fetches reports whether messages of a number may be fetched some day: it has
+// devices. What is not in memory counts as one that does.
+func (s *Server) fetches(domain, number string) bool {
+	w := routing.NewWorld(time.Now())
+	if number == "" || !s.o.World.Cached(routing.Need{Kind: routing.NeedNumber, Domain: domain, Key: number}, w) {
+		return number != ""
+	}
+	l := w.Number(domain, number)
+	return l != nil && l.Hunt == nil && len(l.Devices) > 0
 }
 
 // Wait gives the phones some seconds to answer; best returns the best final response
@@ -380,6 +393,7 @@ func (s *Server) deliver(number key, registered bool) {
 		return
 	}
 	d := &delivery{s: s, to: number, targets: s.o.Location.AppendBindings(nil, aor, time.Now())}
+	d.targets = slices.DeleteFunc(d.targets, func(b location.Binding) bool { return b.Node != 0 && b.Node != uint16(s.o.Node) }) // another node's
 	if len(d.targets) == 0 || !s.inbox.begin(number, registered) {
 		return
 	}
