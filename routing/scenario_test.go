@@ -316,3 +316,25 @@ func section(ar *txtar.Archive, name string) *txtar.File {
 	}
 	return &ar.Files[i]
 }
+
+// TestRulesDocument: the scenarios that docs/rules.md names are there.
+func TestRulesDocument(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for i, name := range strings.Split(string(text), "`") {
+		if i%2 == 0 || !strings.HasSuffix(name, ".txtar") {
+			continue
+		}
+		n++
+		if _, err := os.Stat("../testdata/routing/" + name); err != nil {
+			t.Errorf("docs/rules.md names %s: %v", name, err)
+		}
+	}
+	if n == 0 {
+		t.Error("docs/rules.md names no scenario")
+	}
+}
