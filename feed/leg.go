@@ -60,13 +60,7 @@ type Dialog struct {
 	Vias   []string
 	Branch uint64
 
-	// Home is the domain of the end, "" for that of the call. Invite and Late belong
-	// to an answered call whose caller has not acknowledged the 2xx yet, which is
-	// made again of SDP and the Vias: the CSeq of its INVITE, 0 when there is nothing
-	// to acknowledge, and whether the answer comes with the ACK.
-	Home   string
-	Invite uint32
-	Late   bool
+	Home string // domain of the end, "" for that of the call
 
 	Transport     uint8          // as routing/location numbers them
 	Local, Remote netip.AddrPort // of the flow

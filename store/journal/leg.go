@@ -63,12 +63,11 @@ func (r *reader) senders(c *feed.Call) {
 }
 
 // appendHomes writes what segmentFormat 5 has more than 4: where the ends of the
-// dialogs are at home, and what they have not acknowledged.
+// dialogs are at home.
 func appendHomes(b []byte, c *feed.Call) []byte {
 	for i := range c.Legs[:min(len(c.Legs), maxLegs)] {
 		if d := c.Legs[i].Dialog; d != nil {
 			b = appendString(b, d.Home)
-			b = binary.AppendUvarint(b, uint64(d.Invite))
 		}
 	}
 	return b
@@ -78,7 +77,7 @@ func appendHomes(b []byte, c *feed.Call) []byte {
 func (r *reader) homes(c *feed.Call) {
 	for i := range c.Legs {
 		if d := c.Legs[i].Dialog; d != nil {
-			d.Home, d.Invite = r.string(), uint32(r.uvarint()) //nolint:gosec // cut to what it was
+			d.Home = r.string()
 		}
 	}
 }
@@ -103,9 +102,6 @@ func appendDialog(b []byte, d *feed.Dialog) []byte {
 	}
 	if d.Update {
 		flags |= 2
-	}
-	if d.Late {
-		flags |= 4
 	}
 	b = append(b, d.Transport, flags)
 	b = appendAddr(b, d.Local)
@@ -155,7 +151,7 @@ func (r *reader) dialog() *feed.Dialog {
 	d.Branch = r.uvarint()
 	d.Transport = r.byte()
 	flags := r.byte()
-	d.Refresher, d.Update, d.Late = flags&1 != 0, flags&2 != 0, flags&4 != 0
+	d.Refresher, d.Update = flags&1 != 0, flags&2 != 0
 	d.Local, d.Remote = r.addr(), r.addr()
 	d.Interval = time.Duration(min(r.uvarint(), math.MaxUint32)) * time.Second
 	d.SDPType, d.SDP = r.string(), r.string()
