@@ -1,6 +1,7 @@
 package sip_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,47 @@ func TestGroupLongestIdle(t *testing.T) {
 			leg.Bye()
 			p.Reply(p.Wait(t, "BYE"), siptest.Answer{Status: 200})
 			ana.Wait(t, "200 BYE")
+		}
+	})
+}
+
+// TestGroupOfMany rings as many members as there can be, each of which hears that
+// somebody else answered.
+func TestGroupOfMany(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		var members []string
+		var phones []*siptest.Phone
+		for i := range directory.MaxMembers {
+			number := fmt.Sprint(2000 + i)
+			h.apply(t, put(directory.KindNumber, number, `{}`))
+			h.device(t, "desk-"+number, number)
+			members, phones = append(members, number), append(phones, h.registered(t, "desk-"+number, 100+i))
+		}
+		h.group(t, "", members...)
+		ana := h.registered(t, "desk-1001", 11)
+		leg := ana.Call(t, "1100")
+		invites := make([]*siptest.Message, len(phones))
+		for i, p := range phones {
+			invites[i] = p.Wait(t, "INVITE")
+			p.Reply(invites[i], siptest.Answer{Status: 180})
+			ana.Wait(t, "180 INVITE")
+		}
+		last := len(phones) - 1
+		phones[last].Reply(invites[last], withSDP(200))
+		leg.Ack(ana.Wait(t, "200 INVITE"))
+		phones[last].Wait(t, "ACK")
+		for i, p := range phones[:last] {
+			if cancel := cancelled(t, p, invites[i]); !strings.Contains(cancel.Header("Reason"), "elsewhere") {
+				t.Errorf("Reason: %s", cancel.Header("Reason"))
+			}
+		}
+		h.busy(t, map[string]int{members[0]: 0, members[last]: 1})
+		leg.Bye()
+		phones[last].Reply(phones[last].Wait(t, "BYE"), siptest.Answer{Status: 200})
+		ana.Wait(t, "200 BYE")
+		if r := h.record(t); r.Number != members[last] || len(r.Legs) != len(phones)+1 {
+			t.Errorf("record of %d legs at %s", len(r.Legs), r.Number)
 		}
 	})
 }
