@@ -163,6 +163,10 @@ func (b *B2BUA) token(d *dialog, domain string) ([]byte, error) {
 // §1). Otherwise status says how to refuse it.
 func (b *B2BUA) admits(d *dialog, domain string, p *transport.Packet) (status int) {
 	m := &p.Msg
+	same := p.Flow.Transport == d.flow.Transport && p.Flow.Remote.Addr() == d.flow.Remote.Addr()
+	if same && d.isContact(m.RequestURI()) { // the token is ours, letter for letter
+		return 0
+	}
 	u, ok := wire.ParseURI(m.RequestURI())
 	if !ok || !b.ends.Ours(u) {
 		return 481
@@ -171,7 +175,7 @@ func (b *B2BUA) admits(d *dialog, domain string, p *transport.Packet) (status in
 	if !ok {
 		return 481
 	}
-	if p.Flow.Transport == d.flow.Transport && p.Flow.Remote.Addr() == d.flow.Remote.Addr() {
+	if same {
 		return 0
 	}
 	side := tok.Origin(dir)
@@ -187,6 +191,12 @@ func (b *B2BUA) admits(d *dialog, domain string, p *transport.Packet) (status in
 		return 403
 	}
 	return 0
+}
+
+// isContact reports whether a URI is that of our Contact, with a token.
+func (d *dialog) isContact(uri []byte) bool {
+	n := len(d.contact)
+	return n > 2 && strings.IndexByte(d.contact, '@') > 0 && string(uri) == d.contact[1:n-1]
 }
 
 // way returns the flow of a request to the other end: the newest one of a
