@@ -85,7 +85,7 @@ func TestEmergency(t *testing.T) {
 	})
 }
 
-// A peer that is down is tried all the same when nothing else is left.
+// When nobody takes a call for help all are asked once more, also those that rest.
 func TestEmergencyByPeersThatAreDown(t *testing.T) {
 	t.Parallel()
 	in(t, func(t *testing.T, h *house) {
@@ -93,7 +93,7 @@ func TestEmergencyByPeersThatAreDown(t *testing.T) {
 		first, second := h.carrierAt(50), h.carrierAt(51)
 		ana := h.registered(t, "desk-1001", 11)
 		leg := ana.Call(t, "110")
-		for _, c := range []*siptest.Phone{first, second} {
+		for _, c := range []*siptest.Phone{first, second, first, second} {
 			c.Reply(c.Wait(t, "INVITE"), siptest.Answer{Status: 503, Lines: []string{"Retry-After: 600"}})
 			c.Wait(t, "ACK")
 		}

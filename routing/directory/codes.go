@@ -132,21 +132,26 @@ func (c *checker) free(path, rule, code string) error {
 }
 
 // notACode finds fault with a new number that already means something else when
-// it is dialled.
+// it is dialled. Of one that was there before the code was, the domain's check
+// says so.
 func (c *checker) notACode(d Domain) error {
 	number := c.ref.Name
-	_, had, err := c.old.Get(c.ref)
-	if err != nil || had { // it was there before the code was: the domain's check says so
+	codes := codesOf(d)
+	feature, _, isFeature := codes.Feature(number)
+	service, _, isService := codes.Service(number)
+	helps := slices.Contains(emergencyNumbers(d), number)
+	if !isFeature && !isService && !helps {
+		return nil
+	}
+	if _, had, err := c.old.Get(c.ref); err != nil || had {
 		return err
 	}
-	codes := codesOf(d)
-	if f, _, ok := codes.Feature(number); ok {
-		c.fault("number", RuleFeature, number+" is the code of "+f.String())
-	}
-	if f, _, ok := codes.Service(number); ok {
-		c.fault("number", RuleService, number+" is the number of "+f.String())
-	}
-	if slices.Contains(emergencyNumbers(d), number) {
+	switch {
+	case isFeature:
+		c.fault("number", RuleFeature, number+" is the code of "+feature.String())
+	case isService:
+		c.fault("number", RuleService, number+" is the number of "+service.String())
+	default:
 		c.fault("number", RuleEmergency, number+" is an emergency number")
 	}
 	return nil

@@ -71,7 +71,7 @@ type Trunks interface {
 	// Next returns the flow to the next hop that a URI names, of a request within a
 	// call that has the flow was. It may block.
 	Next(ctx context.Context, domain, trunk, uri string, was location.Flow) (location.Flow, error)
-	// Every is Attempts with those behind them that are down or rest.
+	// Every is Attempts with those that are down or rest.
 	Every(ctx context.Context, domain, trunk, number string) ([]transport.Attempt, error)
 	// Acquire takes a place among the calls of a trunk.
 	Acquire(domain, trunk string) (release func(), err error)

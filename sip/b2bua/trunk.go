@@ -19,7 +19,9 @@ import (
 // branch with one final response.
 type trunk struct {
 	br       *branch
+	first    ring.Other
 	left     []ring.Other // trunks that are still to be tried
+	again    bool         // all were: a call for help tries them once more, what is down too
 	attempts []transport.Attempt
 	at       transport.Attempt // under way
 	flow     location.Flow     // that its INVITE goes down
@@ -43,11 +45,16 @@ func (br *branch) dial() {
 		}
 		return
 	}
-	first := ring.Other{Trunk: br.target.Trunk, Identity: br.target.Identity}
-	t := &trunk{br: br, left: append([]ring.Other{first}, br.target.Others...), last: 503}
+	t := &trunk{br: br, first: ring.Other{Trunk: br.target.Trunk, Identity: br.target.Identity}, last: 503}
+	t.left = t.all()
 	t.timer.Owner = t
 	br.trunk = t
 	t.next()
+}
+
+// all are the trunks, in order.
+func (t *trunk) all() []ring.Other {
+	return append([]ring.Other{t.first}, t.br.target.Others...)
 }
 
 // stop ends the trying: the branch was given up, or is over.
@@ -81,7 +88,10 @@ func (t *trunk) next() {
 		}
 		t.letGo()
 		if len(t.left) == 0 {
-			break
+			if t.again || !t.br.a.urgent() {
+				break
+			}
+			t.again, t.left = true, t.all()
 		}
 		o := t.left[0]
 		t.left = t.left[1:]
@@ -112,7 +122,7 @@ func (t *trunk) look(o ring.Other) bool {
 		t.release = release
 	}
 	number, attempts := t.br.target.Contact, a.b.trunks.Attempts
-	if a.urgent() {
+	if t.again {
 		attempts = a.b.trunks.Every
 	}
 	err := a.lane.Do(func(ctx context.Context) lane.Event {
