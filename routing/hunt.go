@@ -144,9 +144,8 @@ func (d *decider) skips(number string, l *directory.Line) (why, setting string) 
 			return string(DND), l.DNDSetting
 		}
 	}
-	n, ok := d.w.live(d.t.Name, number)
+	n, ok := d.others(number)
 	if !ok {
-		d.lack(NeedCalls, number)
 		return "", ""
 	}
 	if n >= *l.Trigger.Of(d.internal) {

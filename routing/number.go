@@ -53,9 +53,8 @@ func (d *decider) at(p place) (forward, Decision) {
 		d.about(l, RingOnce, "", "", "")
 		return d.unreachable(p)
 	}
-	n, ok := d.w.live(d.t.Name, l.Number)
+	n, ok := d.others(l.Number)
 	if !ok {
-		d.lack(NeedCalls, l.Number)
 		return forward{}, nil
 	}
 	if n >= *l.Trigger.Of(d.internal) && !d.urgent {
@@ -63,6 +62,17 @@ func (d *decider) at(p place) (forward, Decision) {
 		return d.busy(p, Busy)
 	}
 	return d.ring(p, b)
+}
+
+// others counts the calls of a number, without this one where it rang there as the
+// member of a group: an overflow may ring it once more.
+func (d *decider) others(number string) (n int, ok bool) {
+	if n, ok = d.w.live(d.t.Name, number); !ok {
+		d.lack(NeedCalls, number)
+	} else if n > 0 && slices.Contains(d.v.Hunted, number) {
+		n--
+	}
+	return n, ok
 }
 
 // disturbs reports whether do not disturb stands between this caller and l. The

@@ -121,9 +121,8 @@ func (d *decider) remoteDevices(at place, to *reach) {
 			return
 		}
 	}
-	n, ok := d.w.live(d.t.Name, l.Number)
+	n, ok := d.others(l.Number)
 	if !ok {
-		d.lack(NeedCalls, l.Number)
 		return
 	}
 	if n >= *l.Trigger.Of(d.internal) {

@@ -40,7 +40,9 @@ type RobotCall struct {
 	Caller bool
 	Finals []int // every final response a caller got or a callee gave, each status once
 	Tags   []string
-	Over   bool // hung up, or never answered
+	Over   bool      // hung up, or never answered
+	At     time.Time // the INVITE came, or went
+	End    time.Time // the first final response came, or went
 	leg    *Leg
 	invite *Message // the callee's
 	acked  bool
@@ -218,7 +220,7 @@ func (r *Robot) call(callID string) *RobotCall {
 // hangs up so long after the answer (0: never).
 func (r *Robot) Dial(tb testing.TB, to string, patience, talk time.Duration) {
 	tb.Helper()
-	c := &RobotCall{Caller: true, ended: make(map[string]bool)}
+	c := &RobotCall{Caller: true, At: time.Now(), ended: make(map[string]bool)}
 	r.calls = append(r.calls, c)
 	id := r.ID()
 	uri := "sip:" + to + "@" + r.Domain
@@ -335,6 +337,9 @@ func (r *Robot) response(tb testing.TB, m *Message) {
 }
 
 func (c *RobotCall) final(m *Message) {
+	if len(c.Finals) == 0 {
+		c.End = time.Now()
+	}
 	if s := m.Status(); !slices.Contains(c.Finals, s) {
 		c.Finals = append(c.Finals, s)
 	}
@@ -393,7 +398,7 @@ func (r *Robot) request(m *Message) {
 
 // ringing begins the callee's end of a call.
 func (r *Robot) ringing(m *Message) {
-	c := &RobotCall{CallID: m.CallID(), invite: m}
+	c := &RobotCall{CallID: m.CallID(), At: time.Now(), invite: m}
 	c.leg = r.Answered(m)
 	c.leg.Established = false
 	r.calls = append(r.calls, c)
@@ -410,7 +415,7 @@ func (r *Robot) finish(c *RobotCall, status int) {
 	if len(c.Finals) > 0 || c.Over {
 		return
 	}
-	c.Finals = append(c.Finals, status)
+	c.Finals, c.End = append(c.Finals, status), time.Now()
 	c.leg.Established = status == 200
 	c.Over = status != 200
 	if r.Line.Dial != nil && status != 200 {
