@@ -221,6 +221,27 @@ func TestSubscriptionLives(t *testing.T) {
 	}
 }
 
+// TestTooManySubscriptions: a device has enough of them for all its keys, and no more.
+func TestTooManySubscriptions(t *testing.T) {
+	t.Parallel()
+	in(t, func(t *testing.T, h *house) {
+		eve, ben := h.registered(t, "desk-1003", 13), h.registered(t, "desk-1002", 12)
+		var one *watcher
+		for range 500 {
+			one = watching(t, eve, "presence", "1002", "Expires: 120")
+		}
+		_, r := subscribing(t, eve, "presence", "1002")
+		eve.Send(r)
+		eve.Wait(t, "403 SUBSCRIBE")
+		one.send(t, one.subscribe(t, "Expires: 120")) // a refresh is no new one
+		watching(t, ben, "presence", "1003", "Expires: 120")
+		one.send(t, one.subscribe(t, "Expires: 0"))
+		watching(t, eve, "presence", "1002", "Expires: 120")
+		eve.Close()
+		ben.Close()
+	})
+}
+
 // TestOneNotifyAtATime: what happens while a NOTIFY is under way is told after it, the
 // newest state only, and not more often than once a second in the long run.
 func TestOneNotifyAtATime(t *testing.T) {

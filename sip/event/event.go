@@ -103,7 +103,7 @@ type Options struct {
 
 // Limits of subscriptions.
 const (
-	// MaxSubscriptions is how many there are at one time, some 150 MB: twenty lamps on
+	// MaxSubscriptions is how many there are at one time, some 350 MB: twenty lamps on
 	// each of ten thousand phones.
 	MaxSubscriptions = 200_000
 	// maxPerDevice is how many a device has: a phone with four side cars of 60 keys, each
@@ -132,10 +132,10 @@ type Server struct {
 	saver   saver
 	inbox   inbox
 
-	count   atomic.Int64 // subscriptions
-	watched sync.Map     // key to *watched: numbers that somebody watches
-	byCall  sync.Map     // id of a call to []*watched, those that show it
-	byUser  sync.Map     // key of a user to []*watched
+	count   atomic.Int64               // subscriptions
+	watched *index[key, *watched]      // numbers that somebody watches
+	byCall  *index[string, []*watched] // those that show a call
+	byUser  *index[key, []*watched]    // those of a user
 
 	queue queue         // of watched numbers to look at
 	turns atomic.Uint64 // of those who looked at a number: see State.turn
@@ -161,6 +161,7 @@ func New(o Options) *Server {
 	}
 	s := &Server{
 		o: o, log: o.Logger, packs: packs(), seed: maphash.MakeSeed(), kind: subscriptionKind(o.Node),
+		watched: newIndex[key, *watched](), byCall: newIndex[string, []*watched](), byUser: newIndex[key, []*watched](),
 		subs: make(map[subKey]*subscription), devices: make(map[key]map[*subscription]bool),
 		due: make(map[int64][]func()), clock: time.Now().Unix(),
 	}

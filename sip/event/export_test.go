@@ -1,6 +1,7 @@
 package event
 
 import (
+	"strconv"
 	"time"
 
 	"bellhop/routing/directory"
@@ -28,4 +29,29 @@ func (s *Server) Count() {
 	s.metrics.notifies.WithLabelValues("sent").Inc()
 	s.metrics.ended.WithLabelValues("timeout").Inc()
 	s.metrics.messages.WithLabelValues("kept").Inc()
+}
+
+// Watch adds subscriptions, one for each number from 1000 on.
+func Watch(s *Server, n int) {
+	for i := range n {
+		number, id := strconv.Itoa(1000+i), strconv.Itoa(1_000_000_000+i)
+		sub := newSubscription(s, s.packs[packDialog], &saved{
+			CallID: id + "-call-id-of-a-phone@192.0.2.12", LocalTag: "tag-" + id, RemoteTag: "tag" + id, Package: packDialog,
+			LocalURI: "sip:" + number + "@example.com", RemoteURI: "sip:" + id + "@example.com", Target: "sip:" + id + "@192.0.2.12:5060",
+			Entity: "sip:" + number + "@example.com", Domain: "example.com", Number: number, Device: "desk-" + id, Line: id,
+			Expires: time.Now().Add(time.Hour),
+		})
+		s.attach(sub)
+		sub.schedule()
+	}
+	Queued(s)
+}
+
+// Queued empties the queue of numbers to look at, and returns how many there were.
+func Queued(s *Server) int {
+	ws := s.queue.take(nil)
+	for _, w := range ws {
+		w.dirty.Store(false)
+	}
+	return len(ws)
 }

@@ -297,12 +297,12 @@ func (s *Server) room(q *subscribing) refusal {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w, _ := s.watched.Load(key{q.saved.Domain, q.saved.Number})
+	w := s.watched.get(key{q.saved.Domain, q.saved.Number})
 	switch {
 	case len(s.subs) >= MaxSubscriptions:
 		return refusal{503, "", "Retry-After: 60\r\n"}
 	case len(s.devices[key{q.saved.Domain, q.saved.Device}]) >= maxPerDevice,
-		w != nil && len(w.(*watched).subs) >= maxPerNumber:
+		w != nil && len(w.subs) >= maxPerNumber:
 		return refusal{403, "Too Many Subscriptions", ""}
 	default:
 		return refusal{}

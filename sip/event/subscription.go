@@ -99,11 +99,10 @@ func (s *Server) attach(sub *subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := key{v.Domain, v.Number}
-	w, _ := s.watched.Load(at)
-	sub.w, _ = w.(*watched)
+	sub.w = s.watched.get(at)
 	if sub.w == nil || len(sub.w.subs) == 0 { // one without is on its way out
 		sub.w = &watched{key: at, subs: make(map[*subscription]bool)}
-		s.watched.Store(at, sub.w)
+		s.watched.put(at, sub.w)
 	}
 	sub.w.subs[sub] = true
 	s.subs[subKey{v.CallID, v.LocalTag}] = sub
@@ -132,7 +131,7 @@ func (s *Server) detach(sub *subscription) bool {
 		delete(s.devices, dev)
 	}
 	if delete(sub.w.subs, sub); len(sub.w.subs) == 0 {
-		s.watched.CompareAndDelete(sub.w.key, any(sub.w))
+		s.watched.drop(sub.w.key, func(w *watched) bool { return w == sub.w })
 		s.queue.touch(sub.w) // the looker takes it out of its indexes
 	}
 	return true

@@ -46,6 +46,12 @@ func (q *queue) touch(w *watched) {
 	}
 }
 
+func (q *queue) touchAll(ws []*watched) {
+	for _, w := range ws {
+		q.touch(w)
+	}
+}
+
 // take returns what waits, in the memory of spare.
 func (q *queue) take(spare []*watched) []*watched {
 	q.mu.Lock()
@@ -75,8 +81,8 @@ func (s *Server) Happened(ev feed.Event) {
 }
 
 func (s *Server) touch(domain, number string) {
-	if w, ok := s.watched.Load(key{domain, number}); ok {
-		s.queue.touch(w.(*watched))
+	if w := s.watched.get(key{domain, number}); w != nil {
+		s.queue.touch(w)
 	}
 }
 
@@ -91,15 +97,7 @@ func (s *Server) called(c *feed.Call) {
 			s.touch(c.Domain, l.Number)
 		}
 	}
-	s.touchAll(&s.byCall, c.ID)
-}
-
-func (s *Server) touchAll(index *sync.Map, of any) {
-	if ws, ok := index.Load(of); ok {
-		for _, w := range ws.([]*watched) {
-			s.queue.touch(w)
-		}
-	}
+	s.queue.touchAll(s.byCall.get(c.ID))
 }
 
 // set looks at the numbers that a setting concerns.
@@ -109,7 +107,7 @@ func (s *Server) set(ev *feed.SettingChanged) {
 	case is(directory.KindNumber, directory.KindForwarding):
 		s.touch(ev.Domain, ev.Name)
 	case is(directory.KindUser, directory.KindDND, directory.KindPresence, directory.KindPresenceTo, directory.KindCallMe):
-		s.touchAll(&s.byUser, key{ev.Domain, ev.Name})
+		s.queue.touchAll(s.byUser.get(key{ev.Domain, ev.Name}))
 	case is(directory.KindDevice): // its lines may be others now, and those of others theirs
 		s.touchDomain(ev.Domain)
 		if ev.Deleted {
@@ -121,11 +119,10 @@ func (s *Server) set(ev *feed.SettingChanged) {
 }
 
 func (s *Server) touchDomain(domain string) {
-	s.watched.Range(func(k, w any) bool {
-		if k.(key).domain == domain {
-			s.queue.touch(w.(*watched))
+	s.watched.each(func(k key, w *watched) {
+		if k.domain == domain {
+			s.queue.touch(w)
 		}
-		return true
 	})
 }
 
@@ -235,12 +232,12 @@ func (s *Server) index(w *watched, st *State) {
 	}
 	for _, id := range w.calls {
 		if !slices.Contains(calls, id) {
-			drop(&s.byCall, id, w)
+			drop(s.byCall, id, w)
 		}
 	}
 	for _, id := range calls {
 		if !slices.Contains(w.calls, id) {
-			add(&s.byCall, id, w)
+			add(s.byCall, id, w)
 		}
 	}
 	w.calls = calls
@@ -252,10 +249,10 @@ func (s *Server) index(w *watched, st *State) {
 		return
 	}
 	if w.user != "" {
-		drop(&s.byUser, key{w.domain, w.user}, w)
+		drop(s.byUser, key{w.domain, w.user}, w)
 	}
 	if w.user = user; user != "" {
-		add(&s.byUser, key{w.domain, user}, w)
+		add(s.byUser, key{w.domain, user}, w)
 	}
 }
 
@@ -267,22 +264,18 @@ func callOf(dialog string) string {
 	return dialog
 }
 
-// add and drop change an index; only the looker does.
-func add(index *sync.Map, of any, w *watched) {
-	ws, _ := index.Load(of)
-	list, _ := ws.([]*watched)
-	index.Store(of, append(slices.Clip(list), w))
+// add and drop change a list in an index, which others read; only the looker does.
+func add[K comparable](x *index[K, []*watched], of K, w *watched) {
+	x.put(of, append(slices.Clip(x.get(of)), w))
 }
 
-func drop(index *sync.Map, of any, w *watched) {
-	ws, _ := index.Load(of)
-	list, _ := ws.([]*watched)
-	list = slices.DeleteFunc(slices.Clone(list), func(o *watched) bool { return o == w })
+func drop[K comparable](x *index[K, []*watched], of K, w *watched) {
+	list := slices.DeleteFunc(slices.Clone(x.get(of)), func(o *watched) bool { return o == w })
 	if len(list) == 0 {
-		index.Delete(of)
+		x.drop(of, func([]*watched) bool { return true })
 		return
 	}
-	index.Store(of, list)
+	x.put(of, list)
 }
 
 // line reads a number of a domain by its extension or E.164 number; nil for none.
