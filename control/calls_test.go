@@ -164,6 +164,11 @@ func TestExplain(t *testing.T) {
 	if got := rang(ask("ada", "")); !strings.HasPrefix(got, "desk-1002") {
 		t.Errorf("after assumptions: %s", got)
 	}
+	group := `,"assume":{"numbers/1001/forwarding":{"all":{"internal":{"enabled":false}}},"groups/sales":{"number":"1001","members":["1002"]}}`
+	if got := rang(a.want(ask("ada", group), 200, "")); got != "desk-1002 by group.member" {
+		t.Errorf("with a group at 1001, explained: %s", got)
+	}
+	a.want(a.do("ben", "POST", "/v1/explain", `{"domain":"bellhop.test","caller":"1002","called":"1001","assume":{"groups/sales":{"members":["1002"]}}}`), 403, "")
 	a.want(ask("ada", `,"assume":{"users/ben/shoes":{}}`), 422, "field.unknown")
 	a.want(ask("ada", `,"assume":{"users/ben/dnd":{"mode":"loud"}}`), 422, "field.value")
 	a.want(ask("ada", `,"assume":{"users/ben/dnd":7}`), 400, "body.json")

@@ -148,9 +148,9 @@ func settingRef(domain, path string) (directory.Ref, bool) {
 	}
 	switch ref.Kind {
 	case directory.KindNumber, directory.KindClass, directory.KindForwarding, directory.KindDND, directory.KindPresence,
-		directory.KindPresenceTo, directory.KindCallMe, directory.KindRemote:
+		directory.KindPresenceTo, directory.KindCallMe, directory.KindRemote, directory.KindGroup:
 		return ref, true
-	case directory.KindDomain, directory.KindSite, directory.KindUser, directory.KindDevice, directory.KindGroup,
+	case directory.KindDomain, directory.KindSite, directory.KindUser, directory.KindDevice,
 		directory.KindTrunk, directory.KindCredential, directory.KindTrunkKey, directory.KindSignIn,
 		directory.KindPIN, directory.KindSpeedDial, directory.KindActivation, directory.KindChange:
 		return directory.Ref{}, false
@@ -285,8 +285,8 @@ func (a *assumed) Get(ref directory.Ref) (directory.Document, bool, error) {
 }
 
 // Find implements [directory.View] as far as compiling a number asks: for its
-// devices and its groups, which no setting changes, and for the remote
-// destinations of its user.
+// devices, which no setting changes, its groups, and the remote destinations of its
+// user.
 func (a *assumed) Find(key directory.Key) (refs []directory.Ref, err error) {
 	domain, name, _ := strings.Cut(key.Value, "/")
 	if key.Index == directory.IndexOwner {
@@ -300,6 +300,11 @@ func (a *assumed) Find(key directory.Key) (refs []directory.Ref, err error) {
 	}
 	for _, g := range a.groups {
 		refs = append(refs, directory.Ref{Domain: domain, Kind: directory.KindGroup, Name: g})
+	}
+	for ref, body := range a.changed {
+		if ref.Kind == directory.KindGroup && !slices.Contains(refs, ref) && slices.Contains(directory.Keys(ref, body), key) {
+			refs = append(refs, ref)
+		}
 	}
 	return refs, nil
 }
