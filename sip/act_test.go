@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bellhop/feed"
@@ -216,6 +217,7 @@ func TestService(t *testing.T) {
 		}
 		ana.Reply(again, siptest.Answer{Status: 200, Body: siptest.SDP, Lines: []string{"Content-Type: application/sdp"}})
 		ana.Wait(t, "ACK")
+		synctest.Wait() // the step that told the service is over
 		if status != 200 || answer != siptest.SDP {
 			t.Errorf("the service heard %d %q", status, answer)
 		}
