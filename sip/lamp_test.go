@@ -6,9 +6,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"bellhop/routing/directory"
+	"bellhop/sip"
 	"bellhop/sip/siptest"
 )
 
@@ -166,4 +168,36 @@ func TestSubscriptionOverConnections(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLampsLeaveRoomForCalls: with half of the lanes in use, lamps wait; what they
+// show then is how things are by then.
+func TestLampsLeaveRoomForCalls(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, 1, func(o *sip.Options) { o.MaxLanes = 20 })
+		h.apply(t, put(directory.KindNumber, "1002", `{"user":"user1002","busy_trigger":50}`))
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		w := watching(t, h.registered(t, "desk-1004", 14), "dialog", "1003")
+		h.registered(t, "desk-1003", 13)
+		w.notified(t)
+		pass(time.Minute)
+		var calls []*siptest.Leg
+		for range 11 {
+			calls = append(calls, ana.Call(t, "1002"))
+			reply(ben, ben.Wait(t, "INVITE"), 180)
+			ana.Wait(t, "180 INVITE")
+		}
+		for _, on := range []string{"true", "false", "true"} {
+			h.apply(t, put(directory.KindDND, "user1003", `{"enabled":`+on+`}`))
+		}
+		w.Phone.Quiet(t, 10*time.Second)
+		for _, c := range calls {
+			c.Cancel()
+		}
+		w.Phone.Patience = 2 * time.Minute
+		w.lamp(t, "full dnd confirmed/")
+		w.Phone.Quiet(t, time.Minute)
+		h.calm(t)
+	})
 }

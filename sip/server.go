@@ -198,7 +198,7 @@ func New(o Options) (_ *Server, err error) {
 // openEvents makes the notifier, which is told what happens.
 func (s *Server) openEvents(o *Options) {
 	s.events = event.New(event.Options{
-		Network: s.transport, Transactions: s.txs, Lanes: s.table, Tags: s.tags, Ends: s.ends, Node: o.Node,
+		Network: s.transport, Transactions: s.txs, Lanes: s.table, Crowded: s.pool.Crowded, Tags: s.tags, Ends: s.ends, Node: o.Node,
 		World: o.World, Tenants: o.Tenants, Calls: o.Calls, Location: o.Location, Store: o.Store, Settings: o.Settings, Mailbox: o.Mailbox,
 		Registerer: o.Registerer, Logger: o.Logger,
 	})

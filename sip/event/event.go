@@ -87,6 +87,7 @@ type Options struct {
 	Network      Network
 	Transactions *transaction.Layer
 	Lanes        *lane.Table
+	Crowded      func() bool // lanes are needed for calls, nothing else may open one; nil: never
 	Tags         *auth.Tags
 	Ends         *auth.Ends
 	Node         uint8 // number of this node: it has the subscriptions that it took
@@ -213,6 +214,7 @@ func (s *Server) sweep(now time.Time) {
 		f()
 	}
 	for _, sub := range retry {
+		sub.waits.Store(false)
 		s.post(sub, (*subscription).look)
 	}
 }
@@ -223,6 +225,9 @@ const maxRetries = 1000
 
 // later puts a subscription off until the next tick.
 func (s *Server) later(sub *subscription) {
+	if sub.waits.Swap(true) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.retry = append(s.retry, sub)
@@ -254,6 +259,9 @@ type step struct {
 // inLane runs f as a step of the lane of a Call-ID.
 func (s *Server) inLane(callID string, f func(*step)) error {
 	for {
+		if s.o.Crowded != nil && s.o.Crowded() && s.o.Lanes.Get([]byte(callID)) == nil {
+			return lane.ErrFull
+		}
 		ln, _, err := s.o.Lanes.GetOrNew([]byte(callID))
 		if err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"bellhop/feed"
@@ -18,11 +19,12 @@ import (
 // A subscription is one dialog of ours as a notifier. What has no comment changes
 // in steps of its lane only.
 type subscription struct {
-	s         *Server  // fixed, as all up to w
-	pack      *pack    //
-	callID    string   //
-	remoteTag string   //
-	w         *watched //
+	s         *Server     // fixed, as all up to w
+	pack      *pack       //
+	callID    string      //
+	remoteTag string      //
+	w         *watched    //
+	waits     atomic.Bool // stands in Server.retry
 
 	saved    saved
 	over     bool

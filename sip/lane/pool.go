@@ -92,6 +92,10 @@ func (p *Pool) Refused() uint64 { return p.turned.Load() }
 // Open is how many lanes are not closed.
 func (p *Pool) Open() int { return int(p.open.Load()) }
 
+// Crowded reports whether more than half of the lanes are open: what is no call and
+// can wait does.
+func (p *Pool) Crowded() bool { return p.open.Load() > int64(p.opts.MaxLanes)/2 }
+
 // Full reports whether no lane can be opened.
 func (p *Pool) Full() bool { return p.Open() >= p.opts.MaxLanes }
 
