@@ -9,7 +9,11 @@ import (
 
 // Decide decides one visit in w. It returns the plan and how it came about, or
 // what it lacks.
-func Decide(w *World, v Visit) (Plan, Trace, Need) { return decide(w, &v, make(Trace, 0, 12)) }
+func Decide(w *World, v Visit) (Plan, Trace, Need) {
+	plan, trace, need := decide(w, &v, w.trace[:0])
+	w.trace = trace
+	return plan, slices.Clone(trace), need
+}
 
 // decide writes the trace to buf, as long as that is enough.
 func decide(w *World, v *Visit, buf Trace) (Plan, Trace, Need) {

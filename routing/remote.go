@@ -137,7 +137,11 @@ func (d *decider) remoteDevices(at place, to *reach) {
 		d.about(l, RingDevices, "", "", registered(b))
 		return
 	}
-	for _, t := range dressed(l, slices.Clone(b.targets), silent) {
+	targets := b.targets
+	if silent || l.Unlogged {
+		targets = dressed(l, slices.Clone(targets), silent)
+	}
+	for _, t := range targets {
 		if t.Number = l.Number; !slices.ContainsFunc(to.targets, func(o ring.Target) bool { return o.Instance == t.Instance && o.Remote == "" }) {
 			to.targets = append(to.targets, t)
 		}
