@@ -1,6 +1,7 @@
 package sip_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing/directory"
+	"bellhop/sip"
 	"bellhop/sip/b2bua"
 	"bellhop/sip/siptest"
 )
@@ -259,5 +261,55 @@ func TestServiceAfterRestart(t *testing.T) {
 		if c := h.record(t); c.State != feed.Ended {
 			t.Errorf("record %+v", c)
 		}
+	})
+}
+
+// lateSettings answer after a second, and may fail.
+type lateSettings struct {
+	sip.Settings
+	err error
+}
+
+func (s lateSettings) Edit(ctx context.Context, a directory.Author, ref directory.Ref, edit func([]byte) ([]byte, error)) error {
+	<-time.After(time.Second)
+	if s.err != nil {
+		return s.err
+	}
+	return s.Settings.Edit(ctx, a, ref, edit)
+}
+
+// The caller gives up while its setting is being saved.
+func TestCodeCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, 1, func(o *sip.Options) { o.Settings = lateSettings{o.Settings, nil} })
+		ana := h.registered(t, "desk-1001", 11)
+		leg := ana.Call(t, "*78")
+		ana.Wait(t, "100 INVITE")
+		leg.Cancel()
+		ana.Wait(t, "200 CANCEL")
+		leg.Refused(ana.Wait(t, "487 INVITE"))
+		ana.Quiet(t, time.Minute)
+		if c := h.record(t); c.Outcome != "caller-gave-up" {
+			t.Errorf("record %+v", c)
+		}
+		h.sane(t)
+	})
+}
+
+// A setting that cannot be saved is not confirmed.
+func TestCodeNotSaved(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, 1, func(o *sip.Options) { o.Settings = lateSettings{o.Settings, errors.New("away")} })
+		ana := h.registered(t, "desk-1001", 11)
+		leg := ana.Call(t, "*78")
+		ana.Wait(t, "100 INVITE")
+		res := ana.Wait(t, "503 INVITE")
+		leg.Refused(res)
+		if res.Reason() != "Setting Not Saved" {
+			t.Errorf("reason %q", res.Reason())
+		}
+		h.sane(t)
 	})
 }
