@@ -73,6 +73,7 @@ func TestLimits(t *testing.T) {
 		t.Parallel()
 		in(t, func(t *testing.T, h *house) {
 			h.apply(t, append(outside(), put(directory.KindTrunk, "carrier", twoPeers), put(directory.KindForwarding, "1002", forward))...)
+			pass(time.Millisecond) // the trunk is known
 			ben, c1 := h.registered(t, "desk-1002", 12), h.carrierAt(50)
 			leg := c1.Call(t, "+498970071002")
 			c1.Wait(t, "181 INVITE")
