@@ -1,6 +1,8 @@
 package sip_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -9,6 +11,8 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing/directory"
+	"bellhop/sip"
+	"bellhop/sip/event"
 	"bellhop/sip/siptest"
 )
 
@@ -177,5 +181,65 @@ func TestMessageLimits(t *testing.T) {
 		h.apply(t, put(directory.KindNumber, "1010", `{}`))
 		write(t, ana, "1010", "to a number without a device")
 		ana.Wait(t, "480 MESSAGE")
+	})
+}
+
+// A badStore is slow to keep things, or does not.
+type badStore struct {
+	event.Store
+	err  error
+	slow time.Duration
+}
+
+func (s badStore) Keep(ctx context.Context, rows []feed.Kept) error {
+	<-time.After(s.slow)
+	if s.err != nil {
+		return s.err
+	}
+	return s.Store.Keep(ctx, rows)
+}
+
+// TestMessageTakenWhileItIsKept: a phone that answers while its message is being saved
+// has it, and nobody keeps it.
+func TestMessageTakenWhileItIsKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, 1, func(o *sip.Options) { o.Store = badStore{Store: o.Store, slow: time.Second} })
+		ana, ben := h.registered(t, "desk-1001", 11), h.registered(t, "desk-1002", 12)
+		write(t, ana, "1002", "hello")
+		m := ben.Wait(t, "MESSAGE")
+		pass(10*time.Second + 500*time.Millisecond)
+		for ben.Next(t, 0) != nil {
+		}
+		reply(ben, m, 200)
+		ana.Wait(t, "200 MESSAGE")
+		pass(5 * time.Second)
+		if n := h.kept(t); n != 0 {
+			t.Errorf("%d messages are kept", n)
+		}
+		ana.Quiet(t, time.Minute)
+		h.sane(t)
+	})
+}
+
+// TestStoreDoesNotKeep: what is not saved is not acknowledged.
+func TestStoreDoesNotKeep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, 1, func(o *sip.Options) { o.Store = badStore{Store: o.Store, err: errors.New("disk full")} })
+		ana := h.registered(t, "desk-1001", 11)
+		write(t, ana, "1002", "hello")
+		ana.Wait(t, "480 MESSAGE")
+		_, r := subscribing(t, ana, "dialog", "1002")
+		ana.Send(r)
+		ana.Wait(t, "500 SUBSCRIBE")
+		ana.Quiet(t, time.Minute)
+		if n := h.metric(t, "bellhop_event_save_failures_total"); n != 2 {
+			t.Errorf("%v failures counted, want 2", n)
+		}
+		if n := h.kept(t); n != 0 {
+			t.Errorf("%d messages are kept", n)
+		}
+		h.sane(t)
 	})
 }
