@@ -117,13 +117,13 @@ func (h *house) run(tb testing.TB) {
 }
 
 // again starts another server in the place of the one that runs, with nothing but
-// the stores.
-func (h *house) again(tb testing.TB) {
+// the stores; more are its listeners besides UDP.
+func (h *house) again(tb testing.TB, more ...transport.Listener) {
 	tb.Helper()
 	h.kill()
 	h.metrics = prometheus.NewRegistry()
 	h.options.Registerer = h.metrics
-	h.options.Listeners = []transport.Listener{{Transport: location.UDP, Conn: h.net.Listen(netip.MustParseAddrPort(server))}}
+	h.options.Listeners = append([]transport.Listener{{Transport: location.UDP, Conn: h.net.Listen(netip.MustParseAddrPort(server))}}, more...)
 	h.run(tb)
 	synctest.Wait()
 }

@@ -7,7 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"bellhop/routing/location"
 	"bellhop/sip/siptest"
+	"bellhop/sip/transport"
 )
 
 // away closes the connection of a phone.
@@ -93,6 +95,49 @@ func TestHungUpWhileAway(t *testing.T) {
 				mover.Quiet(t, time.Minute)
 			})
 		})
+	}
+}
+
+// A process that ends takes the connections of its calls with it: phones that come
+// back hear that what rang is over, and go on with what was answered.
+func TestReconnectToTheNextProcess(t *testing.T) {
+	t.Parallel()
+	for _, answered := range []bool{false, true} {
+		for _, away := range []time.Duration{0, 20 * time.Second} {
+			t.Run(fmt.Sprintf("answered %t, away %v", answered, away), func(t *testing.T) {
+				t.Parallel()
+				inCampus(t, func(t *testing.T, c *campus) {
+					c.apply(t, anchors("1001"))
+					ana, ben := c.registered(t, "desk-1001", 11, "TCP"), c.registered(t, "desk-1002", 12, "TCP")
+					call := ana.Call(t, "1002")
+					inv := ben.Wait(t, "INVITE")
+					ben.Reply(inv, siptest.Answer{Status: 180})
+					ana.Wait(t, "180 INVITE")
+					if answered {
+						ben.Reply(inv, withSDP(200))
+						call.Ack(ana.Wait(t, "200 INVITE"))
+						ben.Wait(t, "ACK")
+					}
+					pass(0)
+					c.again(t, transport.Listener{Transport: location.TCP, Stream: c.streams.Listen(netip.MustParseAddrPort(server))})
+					pass(away)
+					back(t, ana)
+					back(t, ben)
+					if answered {
+						over(t, ben.Answered(inv), call)
+						return
+					}
+					call.Refused(ana.Wait(t, "480 INVITE"))
+					cancel := ben.Wait(t, "CANCEL")
+					if cancel.Branch() != inv.Branch() {
+						t.Errorf("CANCEL of %s, want that of %s", cancel.Branch(), inv.Branch())
+					}
+					ben.Reply(cancel, siptest.Answer{Status: 200})
+					ben.Reply(inv, siptest.Answer{Status: 487})
+					ben.Wait(t, "ACK")
+				})
+			})
+		}
 	}
 }
 

@@ -197,11 +197,15 @@ func (e *Ends) Home(flow location.Flow, from *From) *Home {
 	if flow.Transport == location.UDP {
 		return nil
 	}
-	side := e.CallerSide(flow, from)
-	if side.Kind != Line {
+	return e.HomeOf(flow, e.CallerSide(flow, from), from.Caller.Domain)
+}
+
+// HomeOf is Home for an end of a call that was reached by flow.
+func (e *Ends) HomeOf(flow location.Flow, s Side, domain string) *Home {
+	if flow.Transport == location.UDP || s.Kind != Line {
 		return nil
 	}
-	return &Home{e, side, from.Caller.Domain}
+	return &Home{e, s, domain}
 }
 
 // Flow returns the newest flow of the device.

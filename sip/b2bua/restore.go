@@ -168,7 +168,8 @@ func (a *anchor) reserve(trunks ...string) {
 
 // abandon ends a call that rang: the branches get CANCEL, the caller its final
 // response. Both go out as transactions of this process that take the place of
-// those of the last one, so that they are repeated until they are answered.
+// those of the last one, so that they are repeated until they are answered; a device
+// whose connection went with the last one gets them when it is back.
 func (a *anchor) abandon() {
 	c := a.live
 	a.lodge()
@@ -184,10 +185,17 @@ func (a *anchor) abandon() {
 		a.b.lanes.Alias(br.d.callID, a.lane)
 		id := transaction.ID(l.Dialog.Branch)
 		text := a.b.own(nil, "INVITE", &br.d, br.d.flow, id, br.d.localSeq, nil, body{})
-		a.set.Resume(br.d.flow, id, text, br).Cancel(nil)
+		client := a.set.Resume(br.d.flow, id, text, br)
+		if home := a.b.ends.HomeOf(br.d.flow, br.d.side, br.d.home); home != nil {
+			client.Home = home
+		}
+		client.Cancel(nil)
 	}
 	if p := a.again(); p != nil {
 		a.srv = a.set.Serve(p)
+		if home := a.b.ends.HomeOf(p.Flow, a.a.side, a.a.home); home != nil {
+			a.srv.Home = home
+		}
 		a.b.reply(a.srv, 480, a.tag, nil)
 	}
 	a.close(480, "lost")

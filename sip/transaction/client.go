@@ -63,6 +63,8 @@ func unhex(b []byte) (n uint64, ok bool) {
 type Client struct {
 	// Branch is the user's own name for the transaction.
 	Branch int
+	// Home finds whom a CANCEL is for when its connection is gone; nil: nobody does.
+	Home Home
 
 	set    *Set
 	user   User
@@ -73,11 +75,12 @@ type Client struct {
 	flow   location.Flow
 	sent   *[]byte // the request as sent, lent by the layer; given back with a final response that needs no ACK
 	timer  lane.Timer
-	left   time.Duration // until Timer B or F
+	left   time.Duration // until Timer B or F; of a CANCEL that cannot be sent, until it is given up
 	// gaveUp: the user wants no answer any more; CANCEL goes out as soon as a
 	// provisional response came (RFC 3261 §9.1).
 	gaveUp   bool
 	canceled bool
+	away     bool   // CANCEL could not be sent yet
 	reason   []byte // header lines of the CANCEL
 }
 
@@ -256,8 +259,12 @@ func (c *Client) Cancel(lines []byte) {
 	}
 }
 
+// sendCancel sends CANCEL. For a device whose connection is gone it waits until the
+// device is back, or would have had its time.
 func (c *Client) sendCancel() {
-	c.canceled = true
+	if !c.canceled {
+		c.canceled, c.left = true, 64*c.timers().T1
+	}
 	c.timer.Set(c.set.lane, 64*c.timers().T1) // RFC 3261 §9.1: then it counts as cancelled
 	var sent wire.Message
 	if c.sent == nil || sent.Parse(*c.sent) != nil {
@@ -265,7 +272,20 @@ func (c *Client) sendCancel() {
 	}
 	buf := c.set.layer.Buffer()
 	*buf = wire.AppendCancel(*buf, &sent, c.reason)
-	_, _ = c.set.Request(c.flow, wire.Cancel, c.id, *buf, nil, 0)
+	_, err := c.set.Request(c.flow, wire.Cancel, c.id, *buf, nil, 0)
+	if err != nil && c.Home != nil {
+		if f, ok := c.Home.Flow(); ok {
+			if _, err = c.set.Request(f, wire.Cancel, c.id, *buf, nil, 0); err == nil {
+				c.flow = f
+				c.set.layer.metrics.sentHome.Inc()
+			}
+		}
+		if c.away = err != nil; c.away {
+			wait := min(c.timers().T2, c.left)
+			c.left -= wait
+			c.timer.Set(c.set.lane, wait)
+		}
+	}
 	c.set.layer.Release(buf)
 }
 
@@ -274,9 +294,12 @@ func (c *Client) fired() {
 	switch c.state {
 	case proceeding:
 		if c.method == wire.Invite {
-			if c.canceled {
+			switch {
+			case c.away && c.left > 0:
+				c.sendCancel()
+			case c.canceled:
 				c.fail()
-			} else if c.user != nil {
+			case c.user != nil:
 				c.timer.Set(c.set.lane, c.timers().C)
 				c.user.TimerC(c)
 			}
