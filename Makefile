@@ -42,8 +42,8 @@ unit: ## unit tests, in random order; then how much of routing the random worlds
 race: ## unit tests under the race detector, in fewer random worlds
 	BELLHOP_TEST_WORLDS=100 go test -race -shuffle=on $(PKGS)
 
-e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, softphones)
-	BELLHOP_BIN=$(CURDIR)/bin/bellhop go test -tags e2e -count 1 ./cmd/...
+e2e: build ## tests with the whole daemon and real peers (Redis, SIPp, softphones); they mostly wait: more at once than cores
+	BELLHOP_BIN=$(CURDIR)/bin/bellhop go test -tags e2e -count 1 -parallel 6 ./cmd/...
 
 crash: build ## kill -9 stores and daemon KILLS times each and look for what was acknowledged
 	BELLHOP_TEST_CRASH_KILLS=$(KILLS) go test -count 1 -timeout 30m -v -run '^TestCrash$$' ./store/sqlstore

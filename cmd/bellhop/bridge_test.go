@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"io"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -14,26 +15,33 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"bellhop/store/storetest"
 )
 
 // overEach runs a test once for each variant: "UDP TCP TLS" are transports that the
-// phones speak; "Redis" is UDP with a Redis beside the store.
+// phones speak; "Redis" is UDP with a Redis beside the store, "TCP+Redis" both.
 func overEach(t *testing.T, variants string, test func(t *testing.T, open func(t *testing.T, args ...string) *house)) {
 	t.Helper()
-	for over := range strings.FieldsSeq(variants) {
-		t.Run(over, func(t *testing.T) {
+	for variant := range strings.FieldsSeq(variants) {
+		t.Run(variant, func(t *testing.T) {
 			t.Parallel()
 			test(t, func(t *testing.T, args ...string) *house {
 				t.Helper()
-				switch over {
+				var h *house
+				over, redis := strings.CutSuffix(variant, "Redis")
+				var r *storetest.Redis
+				if redis {
+					r = storetest.NewRedis(t)
+					args = append(args, "--redis", r.URL())
+				}
+				switch strings.TrimSuffix(over, "+") {
 				case "TCP":
-					h := newHouse(t, args...)
+					h = newHouse(t, args...)
 					h.over = newBridge(t, func() (net.Conn, error) { return net.Dial("tcp", h.info.SIP) })
-					return h
 				case "TLS":
-					h := newHouse(t, append(args, "--sips", "127.0.0.1:0")...)
+					h = newHouse(t, append(args, "--sips", "127.0.0.1:0")...)
 					pem, err := os.ReadFile(filepath.Join(h.dir, "demo", "cert.pem"))
 					if err != nil {
 						t.Fatal(err)
@@ -41,19 +49,17 @@ func overEach(t *testing.T, variants string, test func(t *testing.T, open func(t
 					trusted := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "localhost"}
 					trusted.RootCAs.AppendCertsFromPEM(pem)
 					h.over = newBridge(t, func() (net.Conn, error) { return tls.Dial("tcp", h.info.SIPS, trusted) })
-					return h
-				case "Redis":
-					r := storetest.NewRedis(t)
-					h := newHouse(t, append(args, "--redis", r.URL())...)
+				default:
+					h = newHouse(t, args...)
+				}
+				if redis {
 					t.Cleanup(func() {
 						if keys := r.Keys(t); len(keys) == 0 || strings.Contains(h.stderr.String(), "Redis does not") {
 							t.Errorf("Redis took no part: it has %q", keys)
 						}
 					})
-					return h
-				default:
-					return newHouse(t, args...)
 				}
+				return h
 			})
 		})
 	}
@@ -63,7 +69,8 @@ func overEach(t *testing.T, variants string, test func(t *testing.T, open func(t
 // the next, connections that stay: what comes over UDP goes out over them, and
 // back. Each Call-ID that a phone begins has its own, so that what one proved does
 // not count for the next; a call that rings comes over that of the REGISTER. The
-// Via of SIPp says UDP; a server goes by the connection.
+// Via of SIPp says UDP; a server goes by the connection. What was over a connection
+// that closed goes over another, dialed for the next message.
 type bridge struct {
 	t    *testing.T
 	pc   net.PacketConn
@@ -132,10 +139,47 @@ func (b *bridge) conn(from net.Addr, id string) (net.Conn, error) {
 	c, err := b.dial()
 	if err == nil {
 		b.conns[key] = c
-		b.all = append(b.all, c)
-		b.wg.Go(func() { b.back(c, from) })
+		b.keep(c, from)
 	}
 	return c, err
+}
+
+// keep carries what comes over a connection to a phone. The caller holds b.mu.
+func (b *bridge) keep(c net.Conn, to net.Addr) {
+	b.all = append(b.all, c)
+	b.wg.Go(func() {
+		b.back(c, to)
+		b.mu.Lock()
+		maps.DeleteFunc(b.conns, func(_ string, closed net.Conn) bool { return closed == c })
+		b.mu.Unlock()
+	})
+}
+
+// again registers a phone once more, in mid-call: its connection went with the
+// daemon. SIPp has its port, and cannot do it itself.
+func (p *phone) again(t *testing.T) {
+	t.Helper()
+	b := p.house.over
+	if b == nil { // over UDP there is nothing to be lost
+		return
+	}
+	c, err := b.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := registerOver(c, p.number, devicePassword, "sip:"+p.number+"@"+p.ip+":"+p.port); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.SetReadDeadline(time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	to, err := net.ResolveUDPAddr("udp", p.ip+":"+p.port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.mu.Lock()
+	b.keep(c, to)
+	b.mu.Unlock()
 }
 
 // back carries what the server sends, message by message.

@@ -13,26 +13,28 @@ import (
 // TestE2EHangUp ends calls by the API, anchored ones and others.
 func TestE2EHangUp(t *testing.T) {
 	t.Parallel()
-	for _, anchored := range []bool{false, true} {
-		t.Run(map[bool]string{false: "proxied", true: "anchored"}[anchored], func(t *testing.T) {
-			t.Parallel()
-			h := newHouse(t)
-			if anchored {
-				h.anchor(t, "1001")
-			}
-			cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-			answer := ana.start(t, "answer", "-d", 50)
-			call := cleo.calls(t, "call-hung-up", "1001")
-			r := h.live(t, "talking")
-			if err := h.api.do(t.Context(), http.MethodPost, inDomain(demoDomain, "calls", r.ID, "hangup"), nil, nil); err != nil {
-				t.Fatal(err)
-			}
-			call.wait(t)
-			answer.wait(t)
-			h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", nil})
-			h.ladder(t, r.ID)
-		})
-	}
+	overEach(t, "UDP TCP+Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		for _, anchored := range []bool{false, true} {
+			t.Run(map[bool]string{false: "proxied", true: "anchored"}[anchored], func(t *testing.T) {
+				t.Parallel()
+				h := open(t)
+				if anchored {
+					h.anchor(t, "1001")
+				}
+				cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+				answer := ana.start(t, "answer", "-d", 50)
+				call := cleo.calls(t, "call-hung-up", "1001")
+				r := h.live(t, "talking")
+				if err := h.api.do(t.Context(), http.MethodPost, inDomain(demoDomain, "calls", r.ID, "hangup"), nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				call.wait(t)
+				answer.wait(t)
+				h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", nil})
+				h.ladder(t, r.ID)
+			})
+		}
+	})
 }
 
 // ladder checks that the messages of a call, which we hung up, are there to read:

@@ -72,12 +72,16 @@ func (h *house) kill(t *testing.T) {
 	_ = h.cmd.Wait() // "signal: killed"
 }
 
-// restart starts it again where it was.
-func (h *house) restart(t *testing.T) {
+// restart starts it again where it was. Phones whose connections went with it
+// register again.
+func (h *house) restart(t *testing.T, phones ...*phone) {
 	t.Helper()
 	https := strings.TrimPrefix(h.info.HTTPS, "https://")
 	h.daemon, h.info = demo(t, h.dir, slices.Concat(h.args, []string{"--sip", h.info.SIP, "--https", https})...)
 	h.connect(t)
+	for _, p := range phones {
+		p.again(t)
+	}
 }
 
 // put writes a document of the domain.

@@ -100,62 +100,66 @@ func TestE2ELoopAtOnce(t *testing.T) {
 // ends at the number whose rule closes it.
 func TestE2ELoopBreakout(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.forwardAll(t, "1001", "1002")
-	h.forwardAll(t, "1002", "1003")
-	h.put(t, "/numbers/1003/forwarding", object{"all": object{"both": object{"enabled": false, "target": "1001"}}})
-	h.stop(t)
-	db, err := sql.Open("sqlite", filepath.Join(h.dir, "demo", "store", "bellhop.db"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	done, err := db.Exec(`UPDATE documents SET body = CAST(replace(CAST(body AS TEXT), '"enabled":false', '"enabled":true') AS BLOB) WHERE kind = 'forwarding' AND name = '1003'`)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n, err := done.RowsAffected(); err != nil || n != 1 {
-		t.Fatalf("%d documents changed, %v", n, err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	h.restart(t)
-	dan, cleo := h.desk(t, "1004"), h.desk(t, "1003")
-	answer := cleo.start(t, "answer", "-d", 100)
-	dan.calls(t, "call", "1001", "-d", 100).wait(t)
-	answer.wait(t)
-	h.check(t, want{"1004", "1001", "1003", "desk-1003", 200, "answered", []string{"forward.all", "forward.loop-breakout", "ring.devices"}})
+	overEach(t, "UDP TCP+Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		h.forwardAll(t, "1001", "1002")
+		h.forwardAll(t, "1002", "1003")
+		h.put(t, "/numbers/1003/forwarding", object{"all": object{"both": object{"enabled": false, "target": "1001"}}})
+		h.stop(t)
+		db, err := sql.Open("sqlite", filepath.Join(h.dir, "demo", "store", "bellhop.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		done, err := db.Exec(`UPDATE documents SET body = CAST(replace(CAST(body AS TEXT), '"enabled":false', '"enabled":true') AS BLOB) WHERE kind = 'forwarding' AND name = '1003'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := done.RowsAffected(); err != nil || n != 1 {
+			t.Fatalf("%d documents changed, %v", n, err)
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		h.restart(t)
+		dan, cleo := h.desk(t, "1004"), h.desk(t, "1003")
+		answer := cleo.start(t, "answer", "-d", 100)
+		dan.calls(t, "call", "1001", "-d", 100).wait(t)
+		answer.wait(t)
+		h.check(t, want{"1004", "1001", "1003", "desk-1003", 200, "answered", []string{"forward.all", "forward.loop-breakout", "ring.devices"}})
+	})
 }
 
 // TestE2EKillCall kills the daemon while two people talk. After a restart the
 // BYE of either goes through, and the record is closed.
 func TestE2EKillCall(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct{ name, call, answer string }{
-		{"the caller hangs up", "call", "answer-stay"},
-		{"the callee hangs up", "call-hung-up", "answer-hang-up"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			h := newHouse(t)
-			cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-			const talk = 4000 // ms; the restart is over long before
-			answer := ana.start(t, tt.answer, "-d", talk)
-			call := cleo.calls(t, tt.call, "1001", "-d", talk)
-			before := h.live(t, "talking")
-			h.kill(t)
-			h.restart(t)
-			if after := h.live(t, "talking"); after.ID != before.ID {
-				t.Errorf("call %s is talking after the restart, want %s", after.ID, before.ID)
-			}
-			call.wait(t)
-			answer.wait(t)
-			h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}})
-			if r := h.records(t, 1)[0]; r.EndedAt.Sub(r.AnsweredAt) < talk*time.Millisecond*9/10 {
-				t.Errorf("the record says %v of talk, want about %d ms", r.EndedAt.Sub(r.AnsweredAt), talk)
-			}
-		})
-	}
+	overEach(t, "UDP TCP+Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		for _, tt := range []struct{ name, call, answer string }{
+			{"the caller hangs up", "call", "answer-stay"},
+			{"the callee hangs up", "call-hung-up", "answer-hang-up"},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				t.Parallel()
+				h := open(t)
+				cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+				const talk = 4000 // ms; the restart is over long before
+				answer := ana.start(t, tt.answer, "-d", talk)
+				call := cleo.calls(t, tt.call, "1001", "-d", talk)
+				before := h.live(t, "talking")
+				h.kill(t)
+				h.restart(t, cleo, ana)
+				if after := h.live(t, "talking"); after.ID != before.ID {
+					t.Errorf("call %s is talking after the restart, want %s", after.ID, before.ID)
+				}
+				call.wait(t)
+				answer.wait(t)
+				h.check(t, want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}})
+				if r := h.records(t, 1)[0]; r.EndedAt.Sub(r.AnsweredAt) < talk*time.Millisecond*9/10 {
+					t.Errorf("the record says %v of talk, want about %d ms", r.EndedAt.Sub(r.AnsweredAt), talk)
+				}
+			})
+		}
+	})
 }
 
 // TestE2EKillRegister kills the daemon right after the 200 to a REGISTER, while
@@ -229,6 +233,11 @@ func registerRaw(server, number, password, contact string) error {
 		return err
 	}
 	defer conn.Close()
+	return registerOver(conn, number, password, contact)
+}
+
+// registerOver is registerRaw over a connection.
+func registerOver(conn net.Conn, number, password, contact string) error {
 	id := fmt.Sprint(rand.Uint64())
 	ask := func(cseq int, more string) (string, error) {
 		request := strings.ReplaceAll(fmt.Sprintf(`REGISTER sip:bellhop.test SIP/2.0
