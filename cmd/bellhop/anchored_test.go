@@ -469,18 +469,20 @@ func TestE2EAnchoredCancel(t *testing.T) {
 // TestE2EAnchoredLost makes anchored calls while one message in ten is lost.
 func TestE2EAnchoredLost(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.put(t, "/numbers/1001", object{"user": "ana", "busy_trigger": 100})
-	h.anchor(t, "1001")
-	cleo, ana := h.desk(t, caller), h.desk(t, "1001")
-	const calls = 30
-	answer := ana.start(t, "answer-lossy", "-d", 100, "-m", calls)
-	call := cleo.calls(t, "call-lossy", "1001", "-d", 500, "-m", calls, "-r", 10)
-	call.wait(t)
-	answer.wait(t)
-	for _, r := range h.records(t, calls) {
-		want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}}.equal(t, &r)
-	}
+	overEach(t, "UDP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		h.put(t, "/numbers/1001", object{"user": "ana", "busy_trigger": 100})
+		h.anchor(t, "1001")
+		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
+		const calls = 30
+		answer := ana.start(t, "answer-lossy", "-d", 100, "-m", calls)
+		call := cleo.calls(t, "call-lossy", "1001", "-d", 500, "-m", calls, "-r", 10)
+		call.wait(t)
+		answer.wait(t)
+		for _, r := range h.records(t, calls) {
+			want{caller, "1001", "1001", "desk-1001", 200, "answered", []string{"ring.devices"}}.equal(t, &r)
+		}
+	})
 }
 
 // TestE2EKillAnchored kills the daemon while two people talk on an anchored call:

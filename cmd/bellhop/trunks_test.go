@@ -91,60 +91,64 @@ func TestE2ECarrierRefused(t *testing.T) {
 // left alone for its Retry-After; one that says nothing after four.
 func TestE2EFailover(t *testing.T) {
 	t.Parallel()
-	out := "+4930987654"
-	t.Run("503", func(t *testing.T) {
-		t.Parallel()
-		h := newHouse(t)
-		h.person(t, caller, "cleo", nil)
-		full := h.carrier(t, "first", object{"routes": []object{{"prefix": "+49", "priority": 1}}})
-		free := h.carrier(t, "second", object{"routes": []object{{"prefix": "+49", "priority": 2}}})
-		cleo := h.desk(t, caller)
-		refuses, answer := full.start(t, "unavailable"), free.start(t, "answer", "-d", 50, "-m", 2)
-		began := time.Now()
-		cleo.calls(t, "call", out, "-d", 100).wait(t)
-		refuses.wait(t)
-		if d := time.Since(began); d > time.Second {
-			t.Errorf("the call took %v, with 150 ms of ringing and talk", d)
-		}
-		cleo.calls(t, "call", out, "-d", 100).wait(t) // the first one rests: nobody is there who could answer
-		answer.wait(t)
-		for _, r := range h.records(t, 2) {
-			want{caller, out, out, "", 200, "answered", []string{"dial.trunk"}}.equal(t, &r)
-		}
-	})
-	t.Run("silence", func(t *testing.T) {
-		t.Parallel()
-		h := newHouse(t)
-		h.person(t, caller, "cleo", nil)
-		first, second := h.phone(t, "+4930123", "first"), h.phone(t, "+4930123", "second")
-		h.carrierAt(t, "carrier", []string{"127.0.0.1:" + first.port, "127.0.0.1:" + second.port}, nil)
-		cleo := h.desk(t, caller)
-		first.start(t, "silent", "-d", 20_000)
-		answer := second.start(t, "answer", "-d", 50)
-		began := time.Now()
-		cleo.calls(t, "call", out, "-d", 100).wait(t)
-		answer.wait(t)
-		if d := time.Since(began); d < 3900*time.Millisecond || d > 6*time.Second {
-			t.Errorf("the call took %v, want a little over four seconds", d)
-		}
+	overEach(t, "UDP TCP+Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		out := "+4930987654"
+		t.Run("503", func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			h.person(t, caller, "cleo", nil)
+			full := h.carrier(t, "first", object{"routes": []object{{"prefix": "+49", "priority": 1}}})
+			free := h.carrier(t, "second", object{"routes": []object{{"prefix": "+49", "priority": 2}}})
+			cleo := h.desk(t, caller)
+			refuses, answer := full.start(t, "unavailable"), free.start(t, "answer", "-d", 50, "-m", 2)
+			began := time.Now()
+			cleo.calls(t, "call", out, "-d", 100).wait(t)
+			refuses.wait(t)
+			if d := time.Since(began); d > time.Second {
+				t.Errorf("the call took %v, with 150 ms of ringing and talk", d)
+			}
+			cleo.calls(t, "call", out, "-d", 100).wait(t) // the first one rests: nobody is there who could answer
+			answer.wait(t)
+			for _, r := range h.records(t, 2) {
+				want{caller, out, out, "", 200, "answered", []string{"dial.trunk"}}.equal(t, &r)
+			}
+		})
+		t.Run("silence", func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			h.person(t, caller, "cleo", nil)
+			first, second := h.peer(t, "+4930123", "first"), h.peer(t, "+4930123", "second")
+			h.carrierAt(t, "carrier", []string{"127.0.0.1:" + first.port, "127.0.0.1:" + second.port}, nil)
+			cleo := h.desk(t, caller)
+			first.start(t, "silent", "-d", 20_000)
+			answer := second.start(t, "answer", "-d", 50)
+			began := time.Now()
+			cleo.calls(t, "call", out, "-d", 100).wait(t)
+			answer.wait(t)
+			if d := time.Since(began); d < 3900*time.Millisecond || d > 6*time.Second {
+				t.Errorf("the call took %v, want a little over four seconds", d)
+			}
+		})
 	})
 }
 
 // TestE2EChallenged gives a carrier the credentials it asks for, and them alone.
 func TestE2EChallenged(t *testing.T) {
 	t.Parallel()
-	h := newHouse(t)
-	h.person(t, caller, "cleo", nil)
-	carrier := h.carrier(t, "carrier", nil)
-	h.put(t, "/trunks/carrier/credentials", object{"username": "bellhop", "password": "carrier-4711"})
-	answer := carrier.start(t, "answer-challenged", "-d", 100)
-	h.desk(t, caller).calls(t, "call", "+4930987654", "-d", 100).wait(t)
-	answer.wait(t)
-	invite := answer.got(t, "INVITE ")
-	if n := len(field(invite, "Authorization")); n != 1 {
-		t.Errorf("%d credentials for the carrier:\n%s", n, invite)
-	}
-	if strings.Contains(invite, `realm="bellhop.test"`) {
-		t.Errorf("credentials of the caller went to the carrier:\n%s", invite)
-	}
+	overEach(t, "UDP TCP+Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+		h := open(t)
+		h.person(t, caller, "cleo", nil)
+		carrier := h.carrier(t, "carrier", nil)
+		h.put(t, "/trunks/carrier/credentials", object{"username": "bellhop", "password": "carrier-4711"})
+		answer := carrier.start(t, "answer-challenged", "-d", 100)
+		h.desk(t, caller).calls(t, "call", "+4930987654", "-d", 100).wait(t)
+		answer.wait(t)
+		invite := answer.got(t, "INVITE ")
+		if n := len(field(invite, "Authorization")); n != 1 {
+			t.Errorf("%d credentials for the carrier:\n%s", n, invite)
+		}
+		if strings.Contains(invite, `realm="bellhop.test"`) {
+			t.Errorf("credentials of the caller went to the carrier:\n%s", invite)
+		}
+	})
 }
