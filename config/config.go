@@ -173,7 +173,7 @@ func Default() *Config {
 			},
 			UDP:     SIPUDP{ReceiveBuffer: 4 << 20, SendBuffer: 4 << 20},
 			Digest:  []string{"SHA-256", "MD5"},
-			Ladder:  4 << 20,                                // some 5,000 messages
+			Ladder:  1 << 20,                                // some 1,300 messages; more of them would cost each message a miss of the cache
 			MD5Only: []string{"baresip v0.", "baresip v1."}, // with libre 1.1: any other algorithm is an error
 		},
 		HTTPS: HTTPS{Bind: netip.MustParseAddrPort("127.0.0.1:8443")},

@@ -30,7 +30,8 @@ func TestExplainShows(t *testing.T) {
 		settled  []string // settings that are named
 	}{
 		{
-			"the loop of Cisco's guide", [][2]string{
+			"the loop of Cisco's guide",
+			[][2]string{
 				{"numbers/1000/forwarding", `{"all":{"both":{"enabled":true,"target":"1001"}}}`},
 				{"numbers/1001/forwarding", `{"all":{"both":{"enabled":true,"target":"1002"}}}`},
 				{"numbers/1002/forwarding", `{"no_answer":{"both":{"enabled":true,"target":"1004"}}}`},
@@ -42,53 +43,74 @@ func TestExplainShows(t *testing.T) {
 			[]string{"numbers/1000/forwarding/all", "numbers/1001/forwarding/all", "numbers/1002/forwarding/all", "numbers/1002/forwarding/no_answer"},
 		},
 		{
-			"an external caller and an internal forward", [][2]string{{"numbers/1000/forwarding", `{"all":{"internal":{"enabled":true,"target":"1001"}}}`}},
+			"an external caller and an internal forward",
+			[][2]string{{"numbers/1000/forwarding", `{"all":{"internal":{"enabled":true,"target":"1001"}}}`}},
 			`{"caller":"+49301234","called":"1000"}`,
-			[]string{"PT0S ring 1000 ring.devices"}, []string{"dial.number", "ring.devices"}, nil,
+			[]string{"PT0S ring 1000 ring.devices"},
+			[]string{"dial.number", "ring.devices"},
+			nil,
 		},
 		{
-			"the same forward and a colleague", [][2]string{{"numbers/1000/forwarding", `{"all":{"internal":{"enabled":true,"target":"1001"}}}`}},
+			"the same forward and a colleague",
+			[][2]string{{"numbers/1000/forwarding", `{"all":{"internal":{"enabled":true,"target":"1001"}}}`}},
 			`{"caller":"1003","called":"1000"}`,
-			[]string{"PT0S ring 1001 forward.all"}, []string{"forward.all"}, []string{"numbers/1000/forwarding/all"},
+			[]string{"PT0S ring 1001 forward.all"},
+			[]string{"forward.all"},
+			[]string{"numbers/1000/forwarding/all"},
 		},
 		{
-			"vacation with a return time", [][2]string{
+			"vacation with a return time",
+			[][2]string{
 				{"users/u1000/presence", `{"status":"vacation","until":"2026-12-24T09:00:00Z","end_by_itself":true}`},
 				{"users/u1000/presence/forwarding", `{"vacation":{"target":"1002"}}`},
 			},
 			`{"caller":"1003","called":"1000","at":"2026-12-23T12:00:00Z"}`,
-			[]string{"PT0S ring 1002 presence.forward"}, []string{"presence.forward"}, []string{"users/u1000/presence/forwarding/vacation"},
+			[]string{"PT0S ring 1002 presence.forward"},
+			[]string{"presence.forward"},
+			[]string{"users/u1000/presence/forwarding/vacation"},
 		},
 		{
-			"and after it", [][2]string{
+			"and after it",
+			[][2]string{
 				{"users/u1000/presence", `{"status":"vacation","until":"2026-12-24T09:00:00Z","end_by_itself":true}`},
 				{"users/u1000/presence/forwarding", `{"vacation":{"target":"1002"}}`},
 			},
 			`{"caller":"1003","called":"1000","at":"2026-12-24T09:00:01Z"}`,
-			[]string{"PT0S ring 1000 ring.devices"}, []string{"ring.devices"}, nil,
+			[]string{"PT0S ring 1000 ring.devices"},
+			[]string{"ring.devices"},
+			nil,
 		},
 		{
 			"a mobile that rings after 4 s and stops after 19 s",
 			[][2]string{{"users/u1000/remote-destinations/mobile", `{"number":"+4917112345","delay":4000,"stop_after":19000}`}},
 			`{"caller":"1003","called":"1000"}`,
-			[]string{"PT0S ring 1000 ring.devices", "PT4S ring +4917112345 snr stop PT19S"}, []string{"snr", "snr.too-soon"},
+			[]string{"PT0S ring 1000 ring.devices", "PT4S ring +4917112345 snr stop PT19S"},
+			[]string{"snr", "snr.too-soon"},
 			[]string{"users/u1000/remote-destinations/mobile"},
 		},
 		{
-			"a denied international forward", [][2]string{{"numbers/1000/forwarding", `{"busy":{"both":{"enabled":true,"target":"1001"}}}`}},
+			"a denied international forward",
+			[][2]string{{"numbers/1000/forwarding", `{"busy":{"both":{"enabled":true,"target":"1001"}}}`}},
 			`{"caller":"1003","called":"1000","assume":{"numbers/1000":{"forwarding_class":"national"},"numbers/1000/forwarding":{"all":{"both":{"enabled":true,"target":"+33140123456"}}}}}`,
-			[]string{"PT0S ring 1000 ring.devices"}, []string{"target.class", "ring.devices"}, []string{"numbers/1000/forwarding/all"},
+			[]string{"PT0S ring 1000 ring.devices"},
+			[]string{"target.class", "ring.devices"},
+			[]string{"numbers/1000/forwarding/all"},
 		},
 		{
-			"CallMe to a phone that is redirected itself", [][2]string{{"numbers/1001/forwarding", `{"all":{"both":{"enabled":true,"target":"1002"}}}`}},
+			"CallMe to a phone that is redirected itself",
+			[][2]string{{"numbers/1001/forwarding", `{"all":{"both":{"enabled":true,"target":"1002"}}}`}},
 			`{"caller":"1003","called":"1000","assume":{"users/u1000/callme":{"target":"1001"}}}`,
-			[]string{"PT0S ring 1000 ring.devices"}, []string{"callme.unusable", "ring.devices"}, []string{"users/u1000/callme"},
+			[]string{"PT0S ring 1000 ring.devices"},
+			[]string{"callme.unusable", "ring.devices"},
+			[]string{"users/u1000/callme"},
 		},
 		{
-			"a group with one member away", [][2]string{{"users/u1001/presence", `{"status":"meeting"}`}},
+			"a group with one member away",
+			[][2]string{{"users/u1001/presence", `{"status":"meeting"}`}},
 			`{"caller":"1003","called":"1100"}`,
 			[]string{"PT0S ring 1000 group.member", "PT12S ring 1002 group.member", "PT24S ring 1004 group.overflow"},
-			[]string{"dial.group", "group.skipped", "group.member", "group.overflow"}, []string{"groups/hunt", "users/u1001/presence"},
+			[]string{"dial.group", "group.skipped", "group.member", "group.overflow"},
+			[]string{"groups/hunt", "users/u1001/presence"},
 		},
 	} {
 		for _, s := range tt.settings {
