@@ -62,7 +62,7 @@ func unkindNetworks(t *testing.T, u unkindness) {
 	t.Helper()
 	const rows = 8
 	seeds := 200
-	if u.dying {
+	if u.dying || testing.Short() {
 		seeds = 80
 	}
 	saw := &finals{n: make(map[int]int)}
