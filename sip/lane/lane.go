@@ -172,6 +172,44 @@ func (l *Lane) CloseIdle() {
 	}
 }
 
+// shut closes a lane that another one is to take over, and returns what waits in
+// it; false: there is more in it. The table still knows it.
+func (l *Lane) shut() (waiting []Event, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.owed > 0 || len(l.aliases) > 0 {
+		return nil, false
+	}
+	waiting, l.queue, l.closed = l.queue, nil, true
+	return waiting, true
+}
+
+// reopen takes shut back.
+func (l *Lane) reopen(waiting []Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue, l.closed = waiting, false
+}
+
+// inherit has l take events and the Call-ID of a lane that was shut. begins says
+// that the caller is to run them; false: there is no room.
+func (l *Lane) inherit(from *Lane, events []Event) (begins, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.roomLocked() != nil {
+		return false, false
+	}
+	l.queue = append(l.queue, events...)
+	s := from.shard
+	s.mu.Lock()
+	s.lanes[from.callID] = l
+	s.mu.Unlock()
+	l.aliases = append(l.aliases, from.callID)
+	begins = !l.running
+	l.running = true
+	return begins, true
+}
+
 // Keep keeps the lane open when nothing happens in it, until [Lane.Let] was
 // called as often: a call talks for hours without a message. Only steps may call
 // it.

@@ -136,6 +136,32 @@ func (t *Table) shard(callID []byte) *shard {
 	return &t.shards[maphash.Bytes(t.seed, callID)%shards]
 }
 
+// Merge ends the lane from, whose step runs, and has the lane to take its Call-ID
+// over: ev is the first that to hears of it, then what waits in from, then what
+// comes. It reports false, and does nothing, when there is more in from than what
+// its step knows of (a call, a [Lane.Do], an alias), or to is closed or full.
+func (t *Table) Merge(from, to *Lane, ev Event) bool {
+	if from == to || from.kept > 0 {
+		return false
+	}
+	waiting, ok := from.shut()
+	if !ok {
+		return false
+	}
+	// Whoever finds from in the table now is told that it is closed, and asks again.
+	begins, ok := to.inherit(from, append([]Event{ev}, waiting...))
+	if !ok {
+		from.reopen(waiting)
+		return false
+	}
+	from.wheel.forget(from)
+	t.pool.open.Add(-1)
+	if begins {
+		to.drain(0)
+	}
+	return true
+}
+
 // forget is called once, by the end of l, with l.mu held: whoever finds l
 // closed no longer finds it here, by none of its Call-IDs.
 func (s *shard) forget(l *Lane) {

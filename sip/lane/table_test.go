@@ -207,3 +207,117 @@ func TestIndex(t *testing.T) {
 		t.Errorf("At(1001) = %v of %d, want none", got, x.Len())
 	}
 }
+
+// A lane whose step merges it into another takes along what waits in it and what
+// comes, in order; one with more in it than its step knows of stays.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	const posts = 200
+	synctest.Test(t, func(t *testing.T) {
+		var table *lane.Table
+		var got []int
+		p := lane.NewPool(lane.PoolOptions{})
+		call := make(chan struct{})
+		table = lane.NewTable(p, func(l *lane.Lane, ev lane.Event) {
+			switch ev := ev.(type) {
+			case lane.Continue:
+				ev()
+			case int:
+				if l.CallID() != "call" {
+					t.Errorf("%d is run by %s", ev, l.CallID())
+				}
+				got = append(got, ev)
+			}
+		})
+		to, from := open(t, table, "call"), open(t, table, "phone")
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if err := from.Post(lane.Continue(func() {
+				close(call)
+				if err := from.Post(1); err != nil { // waits
+					t.Error(err)
+				}
+				if !table.Merge(from, to, 0) {
+					t.Error("not merged")
+				}
+			})); err != nil {
+				t.Error(err)
+			}
+		})
+		<-call
+		wg.Go(func() {
+			for i := 2; i < posts; {
+				l := table.Get([]byte("phone"))
+				if l == nil {
+					t.Error("the Call-ID is nobody's")
+					return
+				}
+				if l.Post(i) == nil {
+					i++
+				}
+			}
+		})
+		wg.Wait()
+		synctest.Wait()
+		if table.Get([]byte("phone")) != to || p.Open() != 1 || table.Len() != 2 {
+			t.Errorf("Get = %p, want %p; Open = %d, Len = %d", table.Get([]byte("phone")), to, p.Open(), table.Len())
+		}
+		zero, one := slices.Index(got, 0), slices.Index(got, 1)
+		if len(got) != posts || zero < 0 || one < zero {
+			t.Errorf("ran %v", got)
+		}
+		to.Close()
+		if table.Len() != 0 || p.Open() != 0 {
+			t.Errorf("Len = %d, Open = %d after Close", table.Len(), p.Open())
+		}
+	})
+}
+
+func TestMergeRefused(t *testing.T) {
+	t.Parallel()
+	for name, refuses := range map[string]func(t *testing.T, table *lane.Table, from, to *lane.Lane) *lane.Lane{
+		"itself": func(_ *testing.T, _ *lane.Table, from, _ *lane.Lane) *lane.Lane { return from },
+		"kept":   func(_ *testing.T, _ *lane.Table, from, to *lane.Lane) *lane.Lane { from.Keep(); return to },
+		"aliased": func(_ *testing.T, table *lane.Table, from, to *lane.Lane) *lane.Lane {
+			table.Alias("x", from)
+			return to
+		},
+		"closed": func(_ *testing.T, _ *lane.Table, _, to *lane.Lane) *lane.Lane { to.Close(); return to },
+		"owed": func(t *testing.T, _ *lane.Table, from, to *lane.Lane) *lane.Lane {
+			t.Helper()
+			if err := from.Expect(); err != nil {
+				t.Error(err)
+			}
+			return to
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ran := 0
+			table := lane.NewTable(lane.NewPool(lane.PoolOptions{}), func(l *lane.Lane, ev lane.Event) {
+				if f, ok := ev.(lane.Continue); ok {
+					f()
+					return
+				}
+				if ran++; l.CallID() != "phone" {
+					t.Errorf("%v is run by %s", ev, l.CallID())
+				}
+			})
+			to, from := open(t, table, "call"), open(t, table, "phone")
+			if err := from.Post(lane.Continue(func() {
+				to := refuses(t, table, from, to)
+				if err := from.Post(1); err != nil {
+					t.Error(err)
+				}
+				if table.Merge(from, to, 0) {
+					t.Error("merged")
+				}
+			})); err != nil {
+				t.Error(err)
+			}
+			if table.Get([]byte("phone")) != from || ran != 1 {
+				t.Errorf("the lane is another one, or ran %d events, want 1", ran)
+			}
+		})
+	}
+}
