@@ -36,7 +36,12 @@ func (d *decider) act() Decision {
 	if why := d.missing(&a); why != "" {
 		return d.refuseAct(&a, why)
 	}
-	e := Entry{Rule: rule, Number: a.Number, Value: f.String(), Level: ForOwner, Owner: a.Owner}
+	if f == dial.Pickup || f == dial.DirectedPickup {
+		if dec := d.pickup(&a); dec != nil || d.lacks() {
+			return dec
+		}
+	}
+	e := Entry{Rule: rule, Number: a.Number, To: a.rings(), Value: f.String(), Level: ForOwner, Owner: a.Owner}
 	if c, ok := directory.ByCode(f, a.Domain, a.Number, a.Owner, a.Target); ok {
 		e.Setting = c.Ref.Path()
 	}
@@ -55,10 +60,8 @@ func (a *Act) Lacking() string {
 		return "No Conferences Yet"
 	case dial.Park, dial.Retrieve, dial.ParkSlot:
 		return "No Parking Yet"
-	case dial.Pickup, dial.DirectedPickup:
-		return "No Pickup Yet"
 	case dial.ForwardAll, dial.ForwardAllOff, dial.ForwardBusy, dial.ForwardBusyOff, dial.ForwardNoAnswer,
-		dial.ForwardNoAnswerOff, dial.DND, dial.DNDOff:
+		dial.ForwardNoAnswerOff, dial.DND, dial.DNDOff, dial.Pickup, dial.DirectedPickup:
 		return ""
 	default:
 		return "Not Implemented"

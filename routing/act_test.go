@@ -102,6 +102,9 @@ func TestCodesAreOnesOwn(t *testing.T) {
 		if d, rejected := plan.Decision.(routing.Reject); rejected && d.Rule == routing.NumberState {
 			return
 		}
+		if d, rejected := plan.Decision.(routing.Reject); rejected && (v.Target == "*8" || v.Target == "**1001" && v.Caller.Number != "1001") && d.Rule == routing.DialFeature {
+			return // no town has a pickup group
+		}
 		if !ok || a.Number != v.Caller.Number || a.Owner != "u"+a.Number || a.Device != v.Caller.Device {
 			t.Fatalf("decided %+v: %+v", plan.Decision, trace)
 		}

@@ -53,6 +53,11 @@ func (d *decider) hunt(p place) (forward, Decision) {
 	r := Ring{Number: l.Number, Shown: l.Number, Identity: d.within(), RingTime: h.RingTime, Group: h.Name}
 	for i := range members {
 		m := &members[i]
+		for _, g := range m.line.Pickup {
+			if !slices.Contains(r.Pickup, g) {
+				r.Pickup = append(r.Pickup, g)
+			}
+		}
 		d.say(Entry{Rule: GroupMember, Number: m.line.Number, Setting: h.Overflow.Setting, Value: h.Strategy, Owner: m.line.User})
 		switch {
 		case h.Strategy != directory.StrategyAll:

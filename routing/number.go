@@ -171,7 +171,7 @@ func (d *decider) ring(p place, how bell) (forward, Decision) {
 	if d.lacks() {
 		return forward{}, nil
 	}
-	r := Ring{Number: l.Number, Owner: l.User, Shown: l.Number, Alert: how.alert, Identity: d.within(), RingTime: l.RingTime, Device: p.device, Mute: how.mute}
+	r := Ring{Number: l.Number, Owner: l.User, Shown: l.Number, Alert: how.alert, Identity: d.within(), RingTime: l.RingTime, Device: p.device, Mute: how.mute, Pickup: l.Pickup}
 	targets := b.targets
 	if how.mute {
 		targets = nil
@@ -324,6 +324,8 @@ func (d *decider) anchors(l *directory.Line, r *Ring, to *reach, nat bool) {
 		d.anchor(AnchorCallerNAT, l.Number)
 	case nat:
 		d.anchor(AnchorCalleeNAT, l.Number)
+	case len(l.Pickup) > 0:
+		d.anchor(AnchorPickup, l.Number)
 	}
 }
 

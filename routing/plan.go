@@ -129,6 +129,10 @@ type (
 		Group    string
 		Together bool
 
+		// Pickup are the pickup groups whose members may take the call: those of the
+		// number, or of the members of Group.
+		Pickup []string
+
 		// Device rings alone, Mute silences all devices of the number; see [Ring.Joins].
 		Device string
 		Mute   bool
@@ -151,6 +155,8 @@ type (
 		// Target is what follows the code: of a forward where to, in its kept form and
 		// "" for the target that is kept; of a pickup the number that rings; the slot.
 		Target string
+		// Groups are the pickup groups of Number: of those a call is picked up.
+		Groups []string
 		Rule   RuleName // dial.feature or dial.service
 	}
 )

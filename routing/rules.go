@@ -81,6 +81,7 @@ const (
 	AnchorCalleeNAT RuleName = "anchor.callee-nat"
 	AnchorCallerID  RuleName = "anchor.caller-id"
 	AnchorDomain    RuleName = "anchor.domain" // an end outside the domain
+	AnchorPickup    RuleName = "anchor.pickup" // others may pick the call up
 )
 
 // Rules lists every rule that a decision can name in its trace.

@@ -93,7 +93,17 @@ func english(key string) string {
 	case "dial.feature=pickup":
 		return "{number} asked by a code for a call that rings in its pickup group."
 	case "dial.feature=directed_pickup":
-		return "{number} asked by a code for a call that rings at another number."
+		return "{number} asked by a code for the call that rings at {to}."
+	case "dial.feature=no-pickup-group":
+		return "{number} asked by a code for a call that rings in its pickup group, but is in none."
+	case "dial.feature=no-common-group":
+		return "{number} asked by a code for the call that rings at {to}, but shares no pickup group with it."
+	case "dial.feature=no-number":
+		return "{number} asked by a code for the call that rings at {to}, which is no number of this domain."
+	case "dial.feature=picked-up":
+		return "{number} picked up the call that rang at {to}."
+	case "dial.feature=not-picked-up":
+		return "{number} did not get a call: there was none to pick up, or somebody else was quicker."
 	case "dial.feature=voicemail", "dial.service=voicemail":
 		return "{number} asked for its voicemail, but there is no voicemail yet."
 	case "dial.feature=park", "dial.feature=retrieve", "dial.service=park_slot":

@@ -69,7 +69,17 @@ func german(key string) string {
 	case "dial.feature=pickup":
 		return "{number} hat den Code gewählt, mit dem man einen Anruf der eigenen Gruppe heranholt."
 	case "dial.feature=directed_pickup":
-		return "{number} hat den Code gewählt, mit dem man den Anruf einer anderen Nummer heranholt."
+		return "{number} hat den Code gewählt, mit dem man den Anruf heranholt, der bei {to} klingelt."
+	case "dial.feature=no-pickup-group":
+		return "{number} wollte einen Anruf der eigenen Gruppe heranholen, ist aber in keiner."
+	case "dial.feature=no-common-group":
+		return "{number} wollte den Anruf heranholen, der bei {to} klingelt, teilt mit {to} aber keine Gruppe."
+	case "dial.feature=no-number":
+		return "{number} wollte den Anruf heranholen, der bei {to} klingelt; das ist keine Nummer dieser Domäne."
+	case "dial.feature=picked-up":
+		return "{number} hat den Anruf herangeholt, der bei {to} klingelte."
+	case "dial.feature=not-picked-up":
+		return "{number} bekam keinen Anruf: es gab keinen, oder jemand war schneller."
 	case "dial.feature=voicemail", "dial.service=voicemail":
 		return "{number} hat die eigene Sprachbox gewählt; es gibt aber noch keine."
 	case "dial.feature=park", "dial.feature=retrieve", "dial.service=park_slot":

@@ -125,6 +125,14 @@ type (
 		Now    time.Time
 		Target Target
 	}
+	// Picked reports a phone that takes the call while its number rings (a pickup):
+	// it rings beside the others, and whoever answers first has the call. It comes
+	// to nothing when nobody rings any more. What the branch answers decides nothing
+	// for the number.
+	Picked struct {
+		Now    time.Time
+		Target Target // a Pickup
+	}
 	// Decided answers a Visit effect with the plan of the next number, or with
 	// the final response that the visit came to.
 	Decided struct {
@@ -139,6 +147,7 @@ func (Failed) event()     {}
 func (Fired) event()      {}
 func (Cancelled) event()  {}
 func (Registered) event() {}
+func (Picked) event()     {}
 func (Decided) event()    {}
 
 // A Timer names one timer of a running plan. Starting it again moves it.
@@ -185,6 +194,7 @@ type Target struct {
 	Doubtful bool   // ring.silent: rung, but not counted as reachable
 	Node     uint16 // number of the node where the device is registered, when that is another one (ring.elsewhere)
 	Service  bool   // voicemail and the like: not a person (ring.reason)
+	Pickup   bool   // the phone of somebody who picks the call up; Number is its own
 
 	// Trunk is the name of the trunk that the branch leaves by, "" for a device.
 	// Contact is then the canonical number (E.164) or URI, before a route strips

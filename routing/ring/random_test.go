@@ -115,6 +115,11 @@ func (w *world) event() ring.Event {
 	id := ring.BranchID(w.src.intn(len(w.phones)+1) - 1)
 	switch w.src.intn(12) {
 	case 0:
+		if w.src.intn(3) == 0 {
+			t := w.target()
+			t.Pickup, t.Instance = true, "pickup:"+strconv.Itoa(len(w.phones))
+			return ring.Picked{Target: t, Now: w.now}
+		}
 		return ring.Failed{Branch: id, Now: w.now}
 	case 1:
 		t := w.target()
@@ -179,7 +184,7 @@ func (w *world) step(ev ring.Event) {
 		if w.visiting {
 			w.visiting, w.began, w.base = false, w.now, len(w.phones)
 		}
-	case ring.Registered:
+	case ring.Registered, ring.Picked:
 	default:
 		w.fail("unknown event %T", ev)
 	}
@@ -418,6 +423,8 @@ func typeOf(ev ring.Event) string {
 		return "cancelled"
 	case ring.Registered:
 		return "registered " + ev.Target.Instance
+	case ring.Picked:
+		return "picked " + ev.Target.Instance
 	case ring.Decided:
 		return "decided " + strconv.Itoa(ev.Status)
 	default:

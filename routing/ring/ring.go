@@ -91,6 +91,12 @@ func (s State) Step(ev Event, dst []Effect) (State, []Effect) {
 	case Registered:
 		x.now = ev.Now
 		x.registered(ev.Target)
+	case Picked:
+		x.now = ev.Now
+		if x.Rings() && ev.Target.Pickup {
+			t := ev.Target
+			x.branch(&t)
+		}
 	case Decided:
 		x.now = ev.Now
 		x.decided(ev)
@@ -108,6 +114,9 @@ func (s State) Ended() (Outcome, bool) { return s.outcome, s.phase == ended }
 func (s State) Done() bool {
 	return s.phase == idle || s.phase == ended && !s.branches.any(branch.mayAnswer)
 }
+
+// Rings reports whether somebody who takes the call now would have it.
+func (s State) Rings() bool { return s.phase == ringing }
 
 // Began returns when the number at hand began to ring, or the member of a group.
 func (s State) Began() time.Time { return s.start.Add(s.numberAt) }
@@ -248,6 +257,7 @@ func (s *step) failure(i BranchID, status int) {
 	switch {
 	case was.state == cancelling && (status == 487 || status == 408):
 		// ring.stage: those we caused never take part.
+	case b.target.Pickup: // whoever was rung is rung on
 	case was.state != cancelling && (status == 430 || status == 408 && !b.heard) && s.retry(i):
 	case b.remote(), b.member():
 		s.count(i, judgeRemote(status, b.rang))
@@ -259,7 +269,7 @@ func (s *step) failure(i BranchID, status int) {
 	// 603 declines for the number, and other 6xx end its search as well
 	// (RFC 3261 §16.7 step 5); 600 is this device only (rule busy). A redirect of a
 	// device is dialled instead of what rings (rule device.redirect).
-	if (status > 600 && !b.remote() || s.follows(&b, status)) && i >= s.base && s.rings() {
+	if !b.target.Pickup && (status > 600 && !b.remote() || s.follows(&b, status)) && i >= s.base && s.rings() {
 		if b.member() {
 			s.decline(b.target.Number)
 		} else {
@@ -315,7 +325,7 @@ func (s *step) failed(i BranchID) {
 	if was.timed() {
 		s.stop(TimerSilent, i)
 	}
-	if b.state != over && (b.state != lost || !s.retry(i)) {
+	if b.state != over && (b.state != lost || b.target.Pickup || !s.retry(i)) {
 		s.count(i, missed(b.rang))
 	}
 	s.advance()
@@ -323,7 +333,7 @@ func (s *step) failed(i BranchID) {
 
 // count takes a verdict about a branch, unless it is of a number that is over.
 func (s *step) count(i BranchID, v verdict) {
-	if i >= s.base {
+	if i >= s.base && !s.branches.at(i).target.Pickup {
 		s.best = s.best.better(v)
 	}
 }

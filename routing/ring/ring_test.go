@@ -60,6 +60,7 @@ func stops(i ring.BranchID) ring.Event {
 
 func timer(k ring.TimerKind) ring.Event { return ring.Fired{Timer: ring.Timer{Kind: k}} }
 func joins(t ring.Target) ring.Event    { return ring.Registered{Target: t} }
+func picked(t ring.Target) ring.Event   { return ring.Picked{Target: t} }
 func gaveUp(reason string) ring.Event   { return ring.Cancelled{Reason: reason} }
 func visited(stages ...[]ring.Target) ring.Event {
 	return ring.Decided{Plan: ring.Plan{Stages: stages}}
@@ -81,6 +82,9 @@ func timed(ev ring.Event, now time.Time) ring.Event {
 		ev.Now = now
 		return ev
 	case ring.Registered:
+		ev.Now = now
+		return ev
+	case ring.Picked:
 		ev.Now = now
 		return ev
 	case ring.Decided:

@@ -239,6 +239,78 @@ func TestDevices(t *testing.T) {
 	})
 }
 
+// TestPicked: a phone that takes the call rings beside the others, whoever answers
+// first has it, and what it says decides nothing else.
+func TestPicked(t *testing.T) {
+	t.Parallel()
+	cyd := ring.Target{Device: "cyd", Instance: "pickup", Number: "1003", Pickup: true, Flow: flow(9)}
+	anchored := func(targets ...ring.Target) ring.Plan {
+		p := one(targets...)
+		p.OwnLegs = true
+		return p
+	}
+	run(t, []row{
+		{
+			name: "it has the call", plan: anchored(desk), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{second, picked(cyd), "invite 1 cyd"},
+				{second, sdp(1, 200), "reply 200 from 1; cancel 0" + elsewhere + "; end answered 200 1"},
+				{second, res(0, 487), ""},
+			},
+		},
+		{
+			name: "the other was quicker", plan: anchored(desk), first: "invite 0 desk",
+			events: []at{
+				{second, picked(cyd), "invite 1 cyd"},
+				{second, res(0, 200), "reply 200 from 0; cancel 1" + elsewhere + "; end answered 200 0"},
+				{second, res(1, 200), "hang up 1"},
+			},
+		},
+		{
+			name: "what it refuses, it refuses for itself", plan: anchored(desk, phone), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{second, picked(cyd), "invite 1 cyd"},
+				{second, res(1, 603), ""},
+				{2 * second, picked(cyd), "invite 2 cyd"},
+				{2 * second, fail(2), ""},
+				{3 * second, res(0, 486), "invite 3 phone"},
+				{3 * second, res(3, 486), "reply 486 from 0; end busy 486 0"},
+			},
+		},
+		{
+			name: "it is silent", plan: anchored(desk), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{second, picked(cyd), "invite 1 cyd"},
+				{5 * second, silent(1), "doubt 1"},
+				{6 * second, res(0, 486), "reply 486 from 0; end busy 486 0"},
+				{7 * second, res(1, 200), "hang up 1"},
+			},
+		},
+		{
+			name: "nobody rings any more", plan: anchored(desk), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 486), "reply 486 from 0; end busy 486 0"},
+				{0, picked(cyd), ""},
+			},
+		},
+		{
+			name: "the caller has hung up", plan: anchored(desk), first: "invite 0 desk",
+			events: []at{
+				{0, res(0, 180), "reply 180 from 0"},
+				{second, gaveUp(""), "cancel 0"},
+				{second, picked(cyd), ""},
+			},
+		},
+		{
+			name: "no phone but one that picks up", plan: anchored(desk), first: "invite 0 desk",
+			events: []at{{0, picked(desk), ""}},
+		},
+	})
+}
+
 // TestSilent is rule ring.silent.
 func TestSilent(t *testing.T) {
 	t.Parallel()

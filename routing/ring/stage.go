@@ -391,7 +391,7 @@ func (s *step) silence(i BranchID) {
 	if b.state == trying {
 		b.state = silent
 		s.unstop(i, &b)
-		s.best = s.best.better(missed(false))
+		s.count(i, missed(false))
 	} else {
 		b.quiet = true
 	}
