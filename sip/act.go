@@ -8,6 +8,7 @@ import (
 
 	"bellhop/feed"
 	"bellhop/routing"
+	"bellhop/routing/dial"
 	"bellhop/routing/directory"
 	"bellhop/routing/location"
 	"bellhop/sip/b2bua"
@@ -27,6 +28,10 @@ const (
 // done, and hung up soon after.
 func (s *Server) act(u *setup, plan routing.Plan, d *routing.Act) {
 	u.live.Number = d.Number
+	if d.Feature == dial.Pickup || d.Feature == dial.DirectedPickup {
+		s.pickUp(u, plan, d)
+		return
+	}
 	change, ok := directory.ByCode(d.Feature, d.Domain, d.Number, d.Owner, d.Target)
 	if !ok || s.settings == nil {
 		s.refuse(u.srv, u.live, 480, d.Lacking(), string(d.Rule))

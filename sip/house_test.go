@@ -234,7 +234,7 @@ func (h *house) sane(tb testing.TB) {
 	if n := h.lanes(tb); n != 0 {
 		tb.Errorf("%d lanes are left", n)
 	}
-	if n := h.server.Ringing(); n != 0 {
+	if n := h.server.Ringing() + h.server.Offered(); n != 0 {
 		tb.Errorf("%d numbers ring for ever", n)
 	}
 	if n := h.metric(tb, "bellhop_sip_transactions_lingering"); n != 0 {

@@ -107,7 +107,7 @@ func (a *anchor) answered(r *response) {
 		l.CalleeTag = r.pair.legs[call.A].localTag
 		l.Device = r.branch.target.Device
 		if t := &r.branch.target; t.Number != "" && t.Remote == "" {
-			l.Number = t.Number // of a group
+			l.Number = t.Number // of a group, or who picked it up
 		}
 		l.Deadline = a.now.Add(silence)
 		for _, i := range [...]int{0, r.branch.leg} {

@@ -1,6 +1,7 @@
 package b2bua
 
 import (
+	"sync/atomic"
 	"time"
 
 	"bellhop/feed"
@@ -57,6 +58,9 @@ type anchor struct {
 	begun    bool  // it was handed on
 	release  func()
 	service  *Service // that answers, nil: somebody is rung
+
+	picker  *dialog     // of a phone whose branch is about to begin
+	claimed atomic.Bool // somebody is about to pick the call up
 
 	room room
 }
@@ -167,6 +171,9 @@ func (a *anchor) leave() {
 	if a.srv != nil && a.srv.User == a {
 		a.srv.User = nil
 	}
+	if a.service != nil && a.service.left != nil {
+		a.service.left()
+	}
 	a.lane.Let()
 	a.b.metrics.live.Dec()
 	a.forget()
@@ -194,6 +201,9 @@ func (a *anchor) refuse(status int, lines []byte) {
 	a.close(status, ring.Refused.String())
 	a.b.reply(a.srv, status, a.tag, lines)
 	a.srv.User = nil
+	if a.service != nil && a.service.left != nil {
+		a.service.left()
+	}
 }
 
 // arrive begins with another number: that of a plan.
@@ -205,6 +215,7 @@ func (a *anchor) arrive(plan *routing.Plan) {
 	for _, number := range a.rings.Members() {
 		a.ringsAt(number, number)
 	}
+	a.offered()
 	if plan.Forwarded() && !a.told && !reliably(a.request()) {
 		a.told = true // rule ring.181; never reliable, so not to a caller that asks for that
 		a.b.reply(a.srv, 181, a.tag, nil)
@@ -216,6 +227,8 @@ type place struct {
 	*anchor
 	aor    location.AOR
 	member string // of a group, "" for the number of the plan
+	since  time.Time
+	group  string // of pickup, when that is what it stands in the index by
 }
 
 // Registered takes a device that registered while its number rings. It is for
@@ -234,16 +247,36 @@ func (a *anchor) ringsAt(number, member string) {
 	if err != nil {
 		return // outside
 	}
-	p := &place{a, aor, member}
+	p := &place{anchor: a, aor: aor, member: member, since: a.now}
 	a.places = append(a.places, p)
 	a.b.ringing.Add(aor, a.lane, p)
 }
 
 func (a *anchor) stopRinging() {
 	for _, p := range a.places {
+		if p.group != "" {
+			a.b.groups.Remove(pickupKey{a.domain, p.group}, p)
+			continue
+		}
 		a.b.ringing.Remove(p.aor, p)
 	}
 	a.places = nil
+}
+
+// offered has the members of pickup groups find the call.
+func (a *anchor) offered() {
+	if len(a.rings.Pickup) == 0 {
+		return
+	}
+	aor, err := location.NewAOR(a.rings.Number, a.domain)
+	if err != nil {
+		return
+	}
+	for _, g := range a.rings.Pickup {
+		p := &place{anchor: a, aor: aor, since: a.now, group: g}
+		a.places = append(a.places, p)
+		a.b.groups.Add(pickupKey{a.domain, g}, a.lane, p)
+	}
 }
 
 // request is the caller's INVITE; nil after its final response.

@@ -127,6 +127,7 @@ type B2BUA struct {
 	loc       Location
 	trunks    Trunks
 	ringing   *lane.Index[location.AOR]
+	groups    *lane.Index[pickupKey] // calls that the members of a pickup group may take
 	counter   Counter
 	story     func(routing.Trace) []feed.Step
 	log       *slog.Logger
@@ -142,7 +143,7 @@ func New(o Options) *B2BUA {
 	b := &B2BUA{
 		net: o.Network, txs: o.Transactions, lanes: o.Lanes, tokens: o.Tokens, tags: o.Tags, ends: o.Ends, node: o.Node,
 		resolver: o.Resolver, calls: o.Calls, loc: o.Location, trunks: o.Trunks, ringing: o.Ringing, counter: o.Counter, story: o.Story,
-		log: o.Logger, metrics: newMetrics(o.Registerer),
+		groups: lane.NewIndex[pickupKey](), log: o.Logger, metrics: newMetrics(o.Registerer),
 	}
 	b.composers.New = func() any { return new(composer) }
 	return b

@@ -33,6 +33,7 @@ type branch struct {
 	service  *served       // nil: none of ours
 	ended    bool          // no response is awaited any more
 	gaveUp   bool          // it was cancelled
+	left     bool          // the phone that would pick the call up is gone, or was told to go
 }
 
 // invite begins a branch.
@@ -54,7 +55,11 @@ func (a *anchor) invite(e ring.Invite) {
 		br.service.timer.Owner = br.service
 	}
 	a.b.metrics.branches.Inc()
-	br.meet()
+	if br.target.Pickup && a.picker != nil {
+		br.joins()
+	} else {
+		br.meet()
+	}
 	a.update(func(l *feed.Call) {
 		l.Legs = append(l.Legs, feed.Leg{
 			Number: br.number(), Device: e.Target.Device, Trunk: e.Target.Trunk, Remote: e.Target.Remote,
@@ -198,6 +203,12 @@ func (br *branch) begin(s call.Session) {
 	}
 	if br.target.Trunk != "" {
 		br.dial()
+		return
+	}
+	if br.target.Pickup {
+		if !br.beginPicked() {
+			br.unsent()
+		}
 		return
 	}
 	if !br.send(&invite{flow: br.target.Flow, uri: br.target.Contact, routes: br.target.Path}) {
@@ -480,6 +491,9 @@ func (br *branch) finished(status int) {
 	if br.trunk != nil && status/100 != 2 {
 		br.trunk.stop()
 	}
+	if br.target.Pickup && status/100 != 2 {
+		br.dropped()
+	}
 	br.a.update(func(l *feed.Call) {
 		leg := &l.Legs[br.leg]
 		leg.Status = status
@@ -510,7 +524,10 @@ func (a *anchor) unwanted(br *branch, c *transaction.Client, res *wire.Message, 
 		return
 	}
 	d := br.d
-	d.routes, d.flow, d.localSeq = nil, c.Flow(), res.CSeq()
+	if !d.kept {
+		d.routes = nil
+	}
+	d.flow, d.localSeq = c.Flow(), res.CSeq()
 	d.learn(res)
 	if f, ok := res.Get(wire.To); ok && f.Bytes() != nil {
 		d.remote = nameOf(res, wire.To)

@@ -36,6 +36,7 @@ type dialog struct {
 	home  string // canonical name of the domain of side
 
 	stranger bool // somebody outside that no trunk vouches for
+	kept     bool // its route set stands: what is asked is within it (RFC 3261 §12.2.1.2)
 	hides    bool // it does not learn who the other end is (RFC 3323)
 	secure   bool // over TLS all the way: its URIs are sips (RFC 3261 §26.2.2)
 	sdp      body // the session description that it was sent last
@@ -288,6 +289,9 @@ func (d *dialog) learn(res *wire.Message) {
 	d.remoteTag = string(res.ToTag())
 	if uri := res.ContactURI(); len(uri) > 0 {
 		d.target = string(uri)
+	}
+	if d.kept {
+		return
 	}
 	if res.Has(wire.RecordRoute) || res.Status()/100 == 2 {
 		d.routes = routesOf(res)

@@ -104,6 +104,9 @@ func (d Dialog) Request(srv *transaction.Server) {
 		a.b.reply(srv, 405, "", []byte("Allow: "+allowOutside+"\r\n"))
 		return
 	}
+	if d.leaves(srv) {
+		return
+	}
 	x := &exchange{
 		pair: pr, method: methodOf(m.Method()), word: string(m.MethodBytes()), to: d.leg.Other(), srv: srv, came: m.CSeq(),
 	}

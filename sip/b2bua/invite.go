@@ -74,7 +74,7 @@ func (br *branch) compose(dst []byte, m *wire.Message, d *dialog, i *invite) []b
 	}
 	c.SetMaxForwards(max(n-1, 0))
 	auth.Cross(&c.Splice, m, &a.from)
-	if !a.sdp && a.mayFork() {
+	if !a.sdp && (br.target.Pickup || a.mayFork()) {
 		// A reliable 1xx would have the offer (RFC 3262 §5), and nobody to answer it.
 		c.unreliable(m)
 	}
@@ -99,7 +99,7 @@ func (br *branch) compose(dst []byte, m *wire.Message, d *dialog, i *invite) []b
 	}
 	c.line = auth.AppendHistory(c.line, a.hops, a.domain)
 	alert := br.target.Alert
-	if alert == "" {
+	if alert == "" && !br.target.Pickup { // it rings no more
 		alert = br.alert
 	}
 	if alert != "" && !outside {

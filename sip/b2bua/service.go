@@ -27,6 +27,8 @@ type Service struct {
 	Lasts time.Duration
 	// Joined, when set, is told of the ACK: from then on the service may speak.
 	Joined func(Talk)
+
+	left func() // told that the call is over; nil: nobody is
 }
 
 // A Talk is an answered call as its service has it. Its methods are for steps of

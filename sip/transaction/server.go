@@ -173,6 +173,12 @@ type Branching interface {
 // Method is the method of the request.
 func (srv *Server) Method() wire.Method { return srv.method }
 
+// Alone reports whether nothing else goes on in the lane, as far as transactions
+// tell.
+func (srv *Server) Alone() bool {
+	return len(srv.set.servers) == 1 && len(srv.set.clients) == 0 && srv.set.Tied == nil
+}
+
 // Done reports that a final response was sent.
 func (srv *Server) Done() bool { return srv.state >= completed }
 
