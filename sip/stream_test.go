@@ -266,6 +266,7 @@ func TestConnectionClosesWhileItRings(t *testing.T) {
 			ana.Wait(t, "180 INVITE")
 			soft.Wait(t, "INVITE")
 			soft.Move(netip.MustParseAddrPort("192.0.2.14:40000"))
+			synctest.Wait() // the server knows that the connection is gone before it hears of another
 			soft.Register(t, siptest.Registration{CallID: "reg-again"})
 			again := soft.Wait(t, "INVITE")
 			soft.Reply(again, siptest.Answer{Status: 200, Body: siptest.SDP})

@@ -301,11 +301,11 @@ func TestE2EUnknown(t *testing.T) {
 // none is.
 func TestE2ELost(t *testing.T) {
 	t.Parallel()
-	overEach(t, "UDP Redis", func(t *testing.T, open func(*testing.T, ...string) *house) {
+	overEach(t, "UDP", func(t *testing.T, open func(*testing.T, ...string) *house) {
 		h := open(t)
 		cleo, ana := h.desk(t, caller), h.desk(t, "1001")
 		h.put(t, "/numbers/1001", object{"user": "ana", "busy_trigger": 100})
-		const calls = 30
+		const calls = 10
 		answer := ana.start(t, "answer-lossy", "-d", 100, "-m", calls)
 		call := cleo.calls(t, "call-lossy", "1001", "-d", 500, "-m", calls, "-r", 10)
 		call.wait(t)
